@@ -1,0 +1,60 @@
+# POSIX make. Needs python3 >= 3.11; everything else goes into .venv from the pinned files in requirements/.
+# make PYTHON=python3.13 demo   takes another interpreter.
+.POSIX:
+
+PYTHON =
+SETUP = PYTHON="$(PYTHON)" infra/setup.sh
+BIN = .venv/bin
+DEMO = $(BIN)/dmarcops --store sqlite:///demo.db
+
+help:
+	@echo "make demo          read sample-reports/ into demo.db and show what fails alignment, and why"
+	@echo "make test          lint, types, contracts, docs and every test, with coverage"
+	@echo "make lint          ruff, mypy, import contracts, docstrings"
+	@echo "make bench         throughput and memory, beside parsedmarc and bare lxml"
+	@echo "make docs          build/docs/index.html; a warning is an error"
+	@echo "make requirements  pin the newest versions anew in requirements/"
+	@echo "make clean         remove .venv, builds, caches and demo.db"
+
+demo:
+	@$(SETUP) base
+	@rm -f demo.db demo.db-wal demo.db-shm
+	@infra/demo.sh $(DEMO)
+
+test:
+	@$(SETUP) base test lint docs
+	@infra/install-test-servers.sh
+	@$(MAKE) -s run-lint run-docs
+	@infra/test.sh $(BIN)/python
+
+lint:
+	@$(SETUP) base test lint docs
+	@$(MAKE) -s run-lint
+
+docs:
+	@$(SETUP) base docs
+	@$(MAKE) -s run-docs
+
+bench:
+	@$(SETUP) base
+	$(BIN)/python benchmarks/run.py
+
+requirements:
+	@$(SETUP) lock
+	infra/lock-requirements.sh $(BIN)/python
+
+clean:
+	rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -f .coverage .coverage.* demo.db demo.db-wal demo.db-shm
+
+run-lint:
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/interrogate --quiet src benchmarks sample-reports docs
+
+run-docs:
+	$(BIN)/sphinx-build -W --keep-going -q -b html docs build/docs
+
+.PHONY: help demo test lint docs bench requirements clean run-lint run-docs
