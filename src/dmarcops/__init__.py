@@ -1,0 +1,1 @@
+"""dmarcops: DMARC aggregate reports, DKIM rotation and policy steps as one loop."""

@@ -1,0 +1,6 @@
+"""`python -m dmarcops`."""
+
+from dmarcops.cli.main import run
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,199 @@
+"""
+Why mail is aligned or not, mechanism by mechanism (RFC 9989 section 4.4).
+
+The verdict is the reporter's (`policy_evaluated`); what is worked out here is the reason. Does no I/O: the
+organizational domain is asked of a function, `suffix_list` by the Public Suffix List or `tree_walk` by DNS data.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import lru_cache
+
+from publicsuffixlist import PublicSuffixList
+
+from dmarcops.report.model import (
+    AlignmentMode,
+    DkimAuthResult,
+    DkimResultType,
+    DmarcResult,
+    Domain,
+    Evaluation,
+    PolicyPublished,
+    SpfAuthResult,
+    SpfResultType,
+    SpfScope,
+)
+
+OrganizationalDomain = Callable[[Domain], Domain]
+"""Gives the organizational domain of a domain; the domain itself when it has none above it."""
+TxtLookup = Callable[[str], Sequence[str]]
+"""Gives the TXT records of a name, each with its character-strings joined; empty when there are none."""
+
+MAX_QUERIES = 8
+"""DNS queries of one tree walk (RFC 9989 section 4.10)."""
+
+
+class DkimFailure(StrEnum):
+    """Why DKIM gave no aligned pass."""
+
+    NO_DKIM = "no-dkim"
+    DKIM_FAIL = "dkim-fail"
+    DKIM_UNALIGNED = "dkim-unaligned"
+
+
+class SpfFailure(StrEnum):
+    """Why SPF gave no aligned pass."""
+
+    NO_SPF = "no-spf"
+    SPF_FAIL = "spf-fail"
+    SPF_UNALIGNED = "spf-unaligned"
+
+
+@dataclass(frozen=True, slots=True)
+class Alignment:
+    """
+    Why DMARC alignment failed, for each mechanism; `None` where the mechanism gave an aligned pass.
+
+    `dkim_aligned` and `spf_aligned` say for each entry of `auth_results`, in order, whether its domain is aligned with
+    the author domain, whatever its result.
+    """
+
+    dkim: DkimFailure | None
+    spf: SpfFailure | None
+    dkim_aligned: tuple[bool, ...]
+    spf_aligned: tuple[bool, ...]
+
+
+def classify(evaluation: Evaluation, policy: PolicyPublished, organizational_domain: OrganizationalDomain) -> Alignment:
+    """Say for each mechanism why the reporter saw no aligned pass; an absent `adkim` or `aspf` is relaxed."""
+    author = evaluation.identifiers.header_from
+    results = evaluation.auth_results
+    dkim_aligned = tuple(is_aligned(x.domain, author, policy.adkim, organizational_domain) for x in results.dkim)
+    spf_aligned = tuple(is_aligned(x.domain, author, policy.aspf, organizational_domain) for x in results.spf)
+    outcome = evaluation.policy_evaluated
+    return Alignment(
+        None if outcome.dkim is DmarcResult.PASS else _dkim_failure(results.dkim, dkim_aligned),
+        None if outcome.spf is DmarcResult.PASS else _spf_failure(results.spf, spf_aligned),
+        dkim_aligned,
+        spf_aligned,
+    )
+
+
+def is_aligned(
+    authenticated: Domain | None,
+    author: Domain | None,
+    mode: AlignmentMode | None,
+    organizational_domain: OrganizationalDomain,
+) -> bool:
+    """Tell whether an authenticated domain is aligned with the author domain (RFC 9989 section 4.4)."""
+    if not authenticated or not author:
+        return False
+    if authenticated == author:
+        return True
+    if mode is AlignmentMode.STRICT:
+        return False
+    return organizational_domain(authenticated) == organizational_domain(author)
+
+
+def _dkim_failure(results: tuple[DkimAuthResult, ...], aligned: tuple[bool, ...]) -> DkimFailure:
+    """
+    An aligned signature that passes in `auth_results` while the reporter says fail counts as unaligned.
+
+    The reporter then applied a stricter alignment than the report shows.
+    """
+    signed = [
+        (result.result is DkimResultType.PASS, fits)
+        for result, fits in zip(results, aligned, strict=True)
+        if result.result is not DkimResultType.NONE
+    ]
+    if not signed:
+        return DkimFailure.NO_DKIM
+    if any(fits and not passed for passed, fits in signed) and not any(fits and passed for passed, fits in signed):
+        return DkimFailure.DKIM_FAIL
+    return DkimFailure.DKIM_UNALIGNED if any(passed for passed, _ in signed) else DkimFailure.DKIM_FAIL
+
+
+def _spf_failure(results: tuple[SpfAuthResult, ...], aligned: tuple[bool, ...]) -> SpfFailure:
+    """Only the MAIL FROM identity counts (RFC 9989 section 4.4); HELO alone is no SPF for DMARC."""
+    checked = [
+        (result.result is SpfResultType.PASS, fits)
+        for result, fits in zip(results, aligned, strict=True)
+        if result.scope is not SpfScope.HELO and result.result is not SpfResultType.NONE
+    ]
+    if not checked:
+        return SpfFailure.NO_SPF
+    return SpfFailure.SPF_UNALIGNED if any(passed for passed, _ in checked) else SpfFailure.SPF_FAIL
+
+
+def suffix_list() -> OrganizationalDomain:
+    """
+    Organizational domains by the Public Suffix List (RFC 7489 section 3.2), the list that ships with its library.
+
+    Loads the list (some 40 ms); answers are remembered.
+    """
+    suffixes = PublicSuffixList()
+
+    @lru_cache(maxsize=65_536)
+    def organizational_domain(domain: Domain) -> Domain:
+        return Domain(suffixes.privatesuffix(domain) or domain)
+
+    return organizational_domain
+
+
+def tree_walk(lookup: TxtLookup) -> OrganizationalDomain:
+    """
+    Organizational domains by the DNS tree walk (RFC 9989 section 4.10.2), over DNS data that the caller has.
+
+    Args:
+        lookup: The TXT records at a name; asked for `_dmarc.<domain>`, each name once.
+    """
+    ask = lru_cache(maxsize=65_536)(lookup)
+
+    def organizational_domain(domain: Domain) -> Domain:
+        shortest = None
+        for name in walk(domain):
+            tag = _psd(ask(f"_dmarc.{name}"))
+            if tag is None:
+                continue
+            if tag == "n":
+                return Domain(name)
+            if tag == "y" and name != domain:
+                return _one_label_below(name, domain)
+            shortest = name
+            if tag == "y":
+                break
+        return Domain(shortest or domain)
+
+    return organizational_domain
+
+
+def walk(domain: str) -> Iterator[str]:
+    """The names that a tree walk from the domain asks for, in order (RFC 9989 section 4.10): at most eight."""
+    yield domain
+    labels = domain.split(".")
+    skip = 1 if len(labels) < MAX_QUERIES else len(labels) - MAX_QUERIES + 1
+    for start in range(skip, len(labels)):
+        yield ".".join(labels[start:])
+
+
+def _psd(records: Sequence[str]) -> str | None:
+    """The `psd` tag (`u` when absent) of the one DMARC record among these; None when there is not just one."""
+    valid = [tags for record in records if (tags := _tags(record))]
+    if len(valid) != 1:
+        return None
+    psd = valid[0].get("psd", "u").lower()
+    return psd if psd in ("y", "n") else "u"
+
+
+def _tags(record: str) -> dict[str, str]:
+    """The tags of a DMARC record; none when it does not start with `v=DMARC1` (RFC 9989 section 4.7)."""
+    pairs = [part.partition("=") for part in record.split(";")]
+    tags = {name.strip().lower(): value.strip() for name, _, value in pairs}
+    is_first = pairs[0][0].strip().lower() == "v" and pairs[0][2].strip() == "DMARC1"
+    return tags if is_first else {}
+
+
+def _one_label_below(parent: str, domain: str) -> Domain:
+    label = domain[: -len(parent) - 1].rpartition(".")[2]
+    return Domain(f"{label}.{parent}")
