@@ -1,0 +1,1 @@
+"""The SQL store: tables, migrations, intake, ledger and views."""

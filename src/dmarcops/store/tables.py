@@ -1,0 +1,244 @@
+"""
+The tables of the store as sqlmodel classes: names, types, keys and indexes, no logic.
+
+A row is never the model of `report.model`: rows are written by bulk inserts in `reports.py` and `ledger.py` and read
+through the views. Changing a table here needs a migration in `versions/`; a test compares the two.
+
+What every index is for: the primary keys of the child tables begin with their parent, so that a join and a cascading
+delete are one range each; `report.day` serves the filter by time, which everything that shows data goes through.
+Nothing else is indexed, as an index on `record` or `evaluation` would cost each ingest more than it saves a question.
+"""
+
+from datetime import date, datetime
+from typing import Any, Literal
+
+from sqlalchemy import BigInteger, Index, Integer, LargeBinary, MetaData, UniqueConstraint, text
+from sqlalchemy.orm import registry
+from sqlmodel import Field, SQLModel
+
+from dmarcops.store.moments import MOMENT
+
+KEY = BigInteger().with_variant(Integer(), "sqlite")
+"""Primary key that is SQLite's own row number there: only `INTEGER` is, `BIGINT` would be a second index."""
+
+NAMES = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+_CHILD = {"sqlite_with_rowid": False}
+_GIVEN = {"autoincrement": False}
+
+
+class Row(SQLModel, registry=registry(metadata=MetaData(naming_convention=NAMES))):
+    """Parent of all tables of the store; `Row.metadata` is their catalogue."""
+
+
+_OnDelete = Literal["CASCADE", "SET NULL"]
+
+
+def _parent(key: str, *, ondelete: _OnDelete = "CASCADE", primary_key: bool = False) -> Any:  # noqa: ANN401 - as Field
+    """Describe a column that holds the key of a parent row."""
+    return Field(
+        foreign_key=key,
+        ondelete=ondelete,
+        primary_key=primary_key,
+        sa_type=BigInteger,
+        sa_column_kwargs=_GIVEN,
+    )
+
+
+class ReportRow(Row, table=True):
+    """One aggregate report: its metadata, the policy it saw, and what it is told apart by."""
+
+    __tablename__ = "report"
+    __table_args__ = (
+        UniqueConstraint("identity", "content_sha256"),
+        # One report of an identity counts; all others of it are conflicts.
+        Index(
+            "uq_report_identity",
+            "identity",
+            unique=True,
+            sqlite_where=text("NOT conflict"),
+            postgresql_where=text("NOT conflict"),
+        ),
+        Index("ix_report_day", "day"),
+    )
+
+    id: int = Field(primary_key=True, sa_type=KEY, sa_column_kwargs=_GIVEN)
+    identity: str
+    content_sha256: str
+    payload_sha256: str
+    conflict: bool
+    dialect: str
+    version: str | None
+    org_name: str | None
+    email: str | None
+    extra_contact_info: str | None
+    report_id: str | None
+    date_begin: int | None = Field(sa_type=BigInteger)
+    date_end: int | None = Field(sa_type=BigInteger)
+    day: date | None
+    reporter: str | None
+    policy_domain: str | None
+    p: str | None
+    sp: str | None
+    np: str | None
+    pct: int | None = Field(sa_type=BigInteger)
+    testing: str | None
+    fo: str | None
+    adkim: str | None
+    aspf: str | None
+    discovery_method: str | None
+    generator: str | None
+    errors: str
+    extensions: str
+    repairs: str
+    record_count: int
+    mail_count: int = Field(sa_type=BigInteger)
+    origin: str
+    received_at: datetime = Field(sa_type=MOMENT)
+    authenticated: str = Field(sa_column_kwargs={"server_default": "unknown"})
+
+
+class EvaluationRow(Row, table=True):
+    """
+    One distinct evaluation of a report, shared by all its records that say the same.
+
+    `record_count` and `mail_count` are the sums over those records, so that questions that do not ask for the source
+    need not read the `record` table at all.
+    """
+
+    __tablename__ = "evaluation"
+    __table_args__ = (Index("ix_evaluation_report_id", "report_id"),)
+
+    id: int = Field(primary_key=True, sa_type=KEY, sa_column_kwargs=_GIVEN)
+    report_id: int = _parent("report.id")
+    record_count: int
+    mail_count: int = Field(sa_type=BigInteger)
+    disposition: str
+    dkim: str
+    spf: str
+    dmarc: str
+    dkim_failure: str | None
+    spf_failure: str | None
+    header_from: str | None
+    envelope_from: str | None
+    envelope_to: str | None
+    extensions: str
+
+
+class DkimResultRow(Row, table=True):
+    """`auth_results/dkim` of an evaluation; `aligned` is that of its domain, whatever the result."""
+
+    __tablename__ = "dkim_result"
+    __table_args__ = _CHILD
+
+    evaluation_id: int = _parent("evaluation.id", primary_key=True)
+    position: int = Field(primary_key=True, sa_column_kwargs=_GIVEN)
+    domain: str | None
+    selector: str | None
+    result: str
+    human_result: str | None
+    aligned: bool
+
+
+class SpfResultRow(Row, table=True):
+    """`auth_results/spf` of an evaluation; `aligned` is that of its domain, whatever the result."""
+
+    __tablename__ = "spf_result"
+    __table_args__ = _CHILD
+
+    evaluation_id: int = _parent("evaluation.id", primary_key=True)
+    position: int = Field(primary_key=True, sa_column_kwargs=_GIVEN)
+    domain: str | None
+    scope: str | None
+    result: str
+    human_result: str | None
+    aligned: bool
+
+
+class OverrideReasonRow(Row, table=True):
+    """`policy_evaluated/reason` of an evaluation."""
+
+    __tablename__ = "override_reason"
+    __table_args__ = _CHILD
+
+    evaluation_id: int = _parent("evaluation.id", primary_key=True)
+    position: int = Field(primary_key=True, sa_column_kwargs=_GIVEN)
+    type: str
+    comment: str | None
+
+
+class RecordRow(Row, table=True):
+    """
+    One record of a report: who sent, how much, and which evaluation. `position` is its place in the report, from 0.
+
+    `source_key` is the address packed to 4 or 16 octets (null when it is none), so that a network is one range
+    comparison in both databases.
+    """
+
+    __tablename__ = "record"
+    __table_args__ = _CHILD
+
+    evaluation_id: int = _parent("evaluation.id", primary_key=True)
+    position: int = Field(primary_key=True, sa_column_kwargs=_GIVEN)
+    source_ip: str | None
+    source_key: bytes | None = Field(sa_type=LargeBinary)
+    mail_count: int = Field(sa_type=BigInteger)
+
+
+class LedgerRow(Row, table=True):
+    """
+    One message that was looked at, and how it ended.
+
+    `origin_key` is a digest of `origin`, which can be longer than PostgreSQL allows in an index.
+    """
+
+    __tablename__ = "ledger"
+    __table_args__ = (UniqueConstraint("message_sha256", "origin_key"),)
+
+    id: int = Field(primary_key=True, sa_type=KEY, sa_column_kwargs=_GIVEN)
+    message_sha256: str
+    origin_key: str
+    origin: str
+    outcome: str
+    code: str | None
+    reason: str | None
+    payload_sha256: str | None
+    payload_count: int
+    first_seen: datetime = Field(sa_type=MOMENT)
+    last_seen: datetime = Field(sa_type=MOMENT)
+
+
+class LedgerPayloadRow(Row, table=True):
+    """One payload of a message, how it ended, and the report it is or duplicates."""
+
+    __tablename__ = "ledger_payload"
+    __table_args__ = (Index("ix_ledger_payload_report_id", "report_id"), _CHILD)
+
+    ledger_id: int = _parent("ledger.id", primary_key=True)
+    position: int = Field(primary_key=True, sa_column_kwargs=_GIVEN)
+    origin: str
+    sha256: str
+    outcome: str
+    code: str | None
+    reason: str | None
+    report_id: int | None = _parent("report.id", ondelete="SET NULL")
+
+
+class KeptRow(Row, table=True):
+    """The octets of a message that was not stored in full, compressed by zlib, to be tried again."""
+
+    __tablename__ = "kept"
+
+    message_sha256: str = Field(primary_key=True)
+    size: int = Field(sa_type=BigInteger)
+    stored_size: int = Field(sa_type=BigInteger)
+    kept_at: datetime = Field(sa_type=MOMENT)
+    data: bytes = Field(sa_type=LargeBinary)
+
+
+TABLES = Row.metadata.tables
+"""All tables by their names, for SQLAlchemy Core."""

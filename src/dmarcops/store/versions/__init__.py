@@ -1,0 +1,1 @@
+"""The migrations of the store, oldest first. Each is frozen: it never changes once released, and imports no table."""
