@@ -1,0 +1,159 @@
+"""
+What the options of the commands have in common: the global ones, the format, and the filters of the views.
+
+The filter options are written down once; `filtered` gives them to a command. Imports nothing heavy.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from functools import wraps
+from inspect import Signature, signature
+from ipaddress import ip_address, ip_network
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dmarcops import config
+from dmarcops.cli.output import Format
+from dmarcops.errors import ConfigError
+
+if TYPE_CHECKING:
+    from dmarcops.store.engine import Store
+    from dmarcops.store.views import Filter
+
+FormatOption = Annotated[Format, typer.Option("--format", help="How the data is printed.")]
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """The global options, as they were given; the context of every command holds them."""
+
+    config_file: Path | None
+    store_url: str | None
+    quiet: bool
+
+
+def invocation_of(context: typer.Context) -> Invocation:
+    """Return the global options of the call."""
+    invocation: Invocation = context.obj
+    return invocation
+
+
+@contextmanager
+def opened_store(context: typer.Context) -> Iterator["Store"]:
+    """
+    Open the store that the user configured, and close it afterwards.
+
+    Raises:
+        ConfigError: The configuration cannot be used.
+        StoreError: The store cannot be opened.
+    """
+    from dmarcops.wiring import open_store
+
+    invocation = invocation_of(context)
+    with open_store(config.load(invocation.config_file, store_url=invocation.store_url)) as store:
+        yield store
+
+
+def parse_day(text: str, *, option: str, today: date) -> date:
+    """
+    Read a day: `2026-11-24`, or a duration such as `30d` back from `today`.
+
+    Raises:
+        ConfigError: It is neither, or before the calendar begins; the message names `option`.
+    """
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        pass
+    try:
+        return today - config.parse_duration(text)
+    except (ConfigError, OverflowError) as error:
+        hint = "a day is a date such as 2026-11-24, or a time back from today: 30d, 2w"
+        raise ConfigError(f"{option}: {text!r} is not a day", hint=hint) from error
+
+
+def today_utc() -> date:
+    """Return the day it is in UTC."""
+    return datetime.now(UTC).date()
+
+
+def filter_of(
+    *,
+    domain: Annotated[str | None, typer.Option(metavar="DOMAIN", help="Only mail of this domain.")] = None,
+    since: Annotated[
+        str | None, typer.Option(metavar="DAY", help="From this day on: 2026-11-24, or 30d back from today.")
+    ] = None,
+    until: Annotated[str | None, typer.Option(metavar="DAY", help="Up to this day, itself included.")] = None,
+    source: Annotated[
+        str | None, typer.Option(metavar="IP", help="Only mail from this address or network (192.0.2.0/24).")
+    ] = None,
+    reporter: Annotated[str | None, typer.Option(metavar="NAME", help="Only what this reporter says.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="At most N rows.")] = None,
+) -> "Filter":
+    """
+    Return the filter that the options describe.
+
+    Raises:
+        ConfigError: A value that cannot be used; the message names the option.
+    """
+    from dmarcops.store.views import Filter
+
+    today = today_utc()
+    first = None if since is None else parse_day(since, option="--since", today=today)
+    last = None if until is None else parse_day(until, option="--until", today=today)
+    if first is not None and last is not None and first > last:
+        raise ConfigError(f"--since {first} is after --until {last}: no day is in between")
+    return Filter(
+        domain=None if domain is None else _domain(domain),
+        since=first,
+        until=last,
+        source=None if source is None else _address(source),
+        reporter=reporter,
+        limit=limit,
+    )
+
+
+def filtered(command: Callable[..., None]) -> Callable[..., None]:
+    """
+    Give `command` the filter options; it gets what they say as its keyword `where`.
+
+    The options come before those of `command` in the help.
+    """
+    options = signature(filter_of).parameters
+    context, *own = (known for known in signature(command).parameters.values() if known.name != "where")
+
+    @wraps(command)
+    def with_filter(context: typer.Context, **given: object) -> None:
+        described = {name: given.pop(name) for name in options}
+        command(context, where=filter_of(**described), **given)
+
+    parameters = [context, *options.values(), *own]
+    with_filter.__signature__ = Signature(parameters)
+    with_filter.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return with_filter
+
+
+def _domain(text: str) -> str:
+    """Return a domain as the store has it: lower-case A-labels without the trailing dot."""
+    name = text.strip().rstrip(".").lower()
+    if name.isascii():
+        return name
+    import idna
+
+    try:
+        return idna.encode(name, uts46=True).decode("ascii")
+    except idna.IDNAError as error:
+        raise ConfigError(f"--domain: {text!r} is not a domain: {error}") from error
+
+
+def _address(text: str) -> str:
+    """Return an IP address or network in its usual form."""
+    try:
+        return str(ip_network(text) if "/" in text else ip_address(text))
+    except ValueError as error:
+        hint = "such as 192.0.2.1, 192.0.2.0/24 or 2001:db8::/32"
+        raise ConfigError(f"--source: {text!r} is neither an IP address nor a network", hint=hint) from error

@@ -1,0 +1,84 @@
+"""`summary`, `failures`, `sources`, `reports`, `selectors`: the store's views, filtered. Reads only."""
+
+from collections.abc import Callable
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dmarcops.cli.options import FormatOption, filtered, opened_store
+from dmarcops.cli.output import Format, show
+
+if TYPE_CHECKING:
+    from dmarcops.store.engine import Store
+    from dmarcops.store.views import Filter, Table
+
+app = typer.Typer()
+
+
+class Grouping(StrEnum):
+    """What a row of `failures` stands for."""
+
+    SOURCE = "source"
+    DOMAIN = "domain"
+    REPORTER = "reporter"
+    DAY = "day"
+    SELECTOR = "selector"
+    REASON = "reason"
+
+
+@app.command()
+@filtered
+def summary(context: typer.Context, *, where: "Filter", form: FormatOption = Format.TABLE) -> None:
+    """Show for each domain how much mail passes DMARC, DKIM and SPF, and the policy it publishes."""
+    from dmarcops.store import views
+
+    _show(context, lambda store: views.summary(store, where), form)
+
+
+@app.command()
+@filtered
+def failures(
+    context: typer.Context,
+    *,
+    where: "Filter",
+    by: Annotated[Grouping, typer.Option("--by", help="What a row stands for.")] = Grouping.SOURCE,
+    form: FormatOption = Format.TABLE,
+) -> None:
+    """Show who sends mail that fails DMARC, how much, and why; the most mail first."""
+    from dmarcops.store import views
+
+    _show(context, lambda store: views.failures(store, where, by=by.value), form)
+
+
+@app.command()
+@filtered
+def sources(context: typer.Context, *, where: "Filter", form: FormatOption = Format.TABLE) -> None:
+    """Show every address that sends mail as the domains, passing or not."""
+    from dmarcops.store import views
+
+    _show(context, lambda store: views.sources(store, where), form)
+
+
+@app.command()
+@filtered
+def reports(context: typer.Context, *, where: "Filter", form: FormatOption = Format.TABLE) -> None:
+    """Show the reports in the store."""
+    from dmarcops.store import views
+
+    _show(context, lambda store: views.reports(store, where), form)
+
+
+@app.command()
+@filtered
+def selectors(context: typer.Context, *, where: "Filter", form: FormatOption = Format.TABLE) -> None:
+    """Show the DKIM selectors that mail is signed with, and how their signatures do."""
+    from dmarcops.store import views
+
+    _show(context, lambda store: views.selectors(store, where), form)
+
+
+def _show(context: typer.Context, ask: Callable[["Store"], "Table"], form: Format) -> None:
+    with opened_store(context) as store:
+        table = ask(store)
+        show(table.columns, table.rows, form)
