@@ -1,0 +1,132 @@
+"""
+What a message holds: its digest, its reports parsed and its rejections, without touching the store.
+
+Runs in worker processes too, so what it returns can be sent between processes. One bad message never stops a run.
+"""
+
+import hashlib
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from dmarcops.errors import BadInput
+from dmarcops.flows.collect import Collected, Collector
+from dmarcops.ports import Message
+from dmarcops.report.limits import Limits
+from dmarcops.report.model import Kind, Report
+from dmarcops.report.parse import read
+from dmarcops.report.unpack import Payload, Rejected, unpack
+from dmarcops.store.intake import IncomingRejection, Outcome
+
+_CHUNK = 1024 * 1024
+_KEPT = frozenset((Outcome.RETRY, Outcome.CORRUPT, Outcome.UNSUPPORTED, Outcome.NOT_A_REPORT))
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A report found in a message, with its records."""
+
+    origin: str
+    report: Report
+    records: Collected
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """
+    A message that was looked at.
+
+    `raw` is the message itself when something in it was not stored and it is small enough to be kept; `problem` says
+    why it could not be read at all, empty when it could.
+    """
+
+    origin: str
+    sha256: str
+    payloads: tuple[Found | IncomingRejection, ...]
+    raw: bytes | None
+    problem: str = ""
+
+    @property
+    def record_count(self) -> int:
+        """Records of all its reports together."""
+        return sum(payload.report.record_count for payload in self.payloads if isinstance(payload, Found))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """How messages are looked at: limits, size up to which a message is kept, and the folder for temporary files."""
+
+    limits: Limits
+    kept_bytes: int
+    folder: Path
+
+
+def look(message: Message, rules: Rules) -> Looked:
+    """Look at one message; whatever it is, the answer says what became of it."""
+    try:
+        with message.open() as stream:
+            sha256, size = _digest(stream)
+            payloads = tuple(_payload(found, message, rules) for found in unpack(stream, limits=rules.limits))
+            raw = _raw(stream, size, rules) if _is_kept(payloads) else None
+    except OSError as error:
+        reason = error.strerror or str(error)
+        rejection = IncomingRejection(message.origin, "", "unreadable", reason, Outcome.RETRY)
+        return Looked(message.origin, "", (rejection,), None, f"{message.origin}: {reason}")
+    return Looked(message.origin, sha256, payloads, raw)
+
+
+def _digest(stream: BinaryIO) -> tuple[str, int]:
+    sha256 = hashlib.sha256()
+    size = 0
+    while chunk := stream.read(_CHUNK):
+        sha256.update(chunk)
+        size += len(chunk)
+    stream.seek(0)
+    return sha256.hexdigest(), size
+
+
+def _payload(found: Payload | Rejected, message: Message, rules: Rules) -> Found | IncomingRejection:
+    origin = f"{message.origin}{found.origin}"
+    if isinstance(found, Rejected):
+        return IncomingRejection(origin, found.sha256, found.code, found.reason, Outcome(found.outcome))
+    if found.kind is not Kind.AGGREGATE:
+        reason = f"a {found.kind} report; only aggregate reports are stored"
+        return IncomingRejection(origin, sha256_of(found.open), f"{found.kind}-report", reason, Outcome.UNSUPPORTED)
+    collector = Collector(rules.folder)
+    try:
+        report = read(found.open, collector, limits=rules.limits, repairs=found.repairs)
+    except BadInput as error:
+        code, reason, outcome = error.code, str(error), Outcome(error.outcome)
+    except OSError:
+        raise
+    except Exception as error:  # noqa: BLE001 - one of two places: a defect of ours must not stop or lose the others
+        _LOG.error("%s: %s", origin, type(error).__name__, exc_info=error)
+        code, reason, outcome = "internal-error", f"a defect of dmarcops: {type(error).__name__}", Outcome.RETRY
+    else:
+        return Found(origin, report, collector.collected(report.policy_published))
+    collector.restart()
+    return IncomingRejection(origin, sha256_of(found.open), code, reason, outcome)
+
+
+def sha256_of(open_: Callable[[], BinaryIO]) -> str:
+    """The digest of a payload's octets, as far as they can be unpacked."""
+    sha256 = hashlib.sha256()
+    with suppress(BadInput), open_() as stream:
+        while chunk := stream.read(_CHUNK):
+            sha256.update(chunk)
+    return sha256.hexdigest()
+
+
+def _is_kept(payloads: tuple[Found | IncomingRejection, ...]) -> bool:
+    return any(isinstance(payload, IncomingRejection) and payload.outcome in _KEPT for payload in payloads)
+
+
+def _raw(stream: BinaryIO, size: int, rules: Rules) -> bytes | None:
+    if size > rules.kept_bytes:
+        return None
+    stream.seek(0)
+    return stream.read()

@@ -1,0 +1,170 @@
+"""
+Messages on disk: files, directories, Maildir, mbox, and standard input.
+
+What a file is, is found by its content; a name only says where to look. Nothing is written but a temporary copy of
+standard input.
+"""
+
+import io
+import os
+import re
+import shutil
+import stat
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from dmarcops.errors import ConfigError
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+STDIN = "-"
+"""The path that means standard input."""
+_MBOX_START = re.compile(rb"From \S+ .*\d\d:\d\d.*\d{4}")
+_LINE = 64 * 1024
+_MAILDIR = frozenset(("cur", "new", "tmp"))
+
+
+@dataclass(frozen=True, slots=True)
+class FileMessage:
+    """A file that is one message; `origin` is its absolute path, `-` for standard input."""
+
+    origin: str
+    path: Path
+
+    def open(self) -> BinaryIO:
+        """Open the file."""
+        return self.path.open("rb")
+
+
+@dataclass(frozen=True, slots=True)
+class MboxMessage:
+    """A mail of an mbox: its octets after the `From ` line, from `start` to before `stop`."""
+
+    origin: str
+    path: Path
+    start: int
+    stop: int
+
+    def open(self) -> BinaryIO:
+        """Open that part of the mbox."""
+        return io.BufferedReader(_Part(self.path, self.start, self.stop))
+
+
+class _Part(io.RawIOBase):
+    """A part of a file, as a file."""
+
+    def __init__(self, path: Path, start: int, stop: int) -> None:
+        self._file = path.open("rb", buffering=0)
+        self._start, self._stop = start, stop
+        self._file.seek(start)
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: "WriteableBuffer", /) -> int | None:
+        view = memoryview(buffer)
+        return self._file.readinto(view[: max(0, self._stop - self._file.tell())])
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        base = {os.SEEK_SET: self._start, os.SEEK_CUR: self._file.tell(), os.SEEK_END: self._stop}[whence]
+        return self._file.seek(max(self._start, base + offset)) - self._start
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+def check_paths(paths: Sequence[str]) -> None:
+    """
+    See that every path is there, before anything is done.
+
+    Raises:
+        ConfigError: One is not.
+    """
+    for path in paths:
+        if path != STDIN and not os.path.lexists(path):
+            raise ConfigError(f"no such file or directory: {path}", hint="give files, directories, an mbox or -")
+
+
+def messages(paths: Sequence[str], *, stdin: BinaryIO, folder: Path) -> Iterator[FileMessage | MboxMessage]:
+    """
+    Give all messages at the paths, directories walked in the order of their names.
+
+    A directory that cannot be listed comes as a message that cannot be opened, so that it is accounted for.
+
+    Args:
+        paths: Where to look.
+        stdin: Standard input.
+        folder: Where its copy goes; it must stay as long as the messages are in use.
+    """
+    for path in paths:
+        if path == STDIN:
+            copy = folder / "stdin"
+            with copy.open("wb") as file:
+                shutil.copyfileobj(stdin, file)
+            yield from _of_file(copy, origin=STDIN)
+        elif Path(path).is_dir():
+            yield from _below(Path(path).absolute())
+        else:
+            yield from _of_file(Path(path).absolute())
+
+
+def _below(top: Path) -> Iterator[FileMessage | MboxMessage]:
+    unlisted: list[OSError] = []
+    for folder, folders, names in os.walk(top, onerror=unlisted.append):
+        is_maildir = _MAILDIR.issubset(folders)
+        folders[:] = sorted(name for name in folders if not (is_maildir and name == "tmp"))
+        for name in sorted(names):
+            path = Path(folder) / name
+            if is_maildir or name.startswith(".") or not _is_regular(path):
+                continue
+            yield from _of_file(path)
+    for error in unlisted:
+        yield FileMessage(str(error.filename), Path(error.filename))
+
+
+def _is_regular(path: Path) -> bool:
+    """Tell whether it is a file to open; a dangling link is, so that it is accounted for."""
+    try:
+        return stat.S_ISREG(path.stat().st_mode)
+    except OSError:
+        return True
+
+
+def _of_file(path: Path, origin: str | None = None) -> Iterator[FileMessage | MboxMessage]:
+    origin = origin or str(path)
+    if not _is_mbox(path):
+        yield FileMessage(origin, path)
+        return
+    for number, (start, stop) in enumerate(_mails(path), start=1):
+        yield MboxMessage(f"{origin}:{number}", path, start, stop)
+
+
+def _mails(path: Path) -> Iterator[tuple[int, int]]:
+    """Where the mails of an mbox begin and end (RFC 4155: a `From ` line at the start or after an empty line)."""
+    start = position = 0
+    is_after_blank = is_line_start = True
+    with path.open("rb") as file:
+        while line := file.readline(_LINE):
+            if is_line_start and is_after_blank and _MBOX_START.match(line):
+                if start:
+                    yield start, position
+                start = position + len(line)
+            position += len(line)
+            is_after_blank = is_line_start and not line.strip(b"\r\n")
+            is_line_start = line.endswith(b"\n")
+    yield start, position
+
+
+def _is_mbox(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return _MBOX_START.match(file.readline(_LINE)) is not None
+    except OSError:
+        return False
