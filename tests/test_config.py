@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dmarcops.config import Config, StoreConfig, load, nearest, parse_duration
+from dmarcops.config import Config, StoreConfig, load, nearest
 from dmarcops.errors import ConfigError
+from dmarcops.settings import parse_duration
 
 SECRET = "s3cret-value"  # noqa: S105 - what must not show up in any message
 

@@ -10,16 +10,15 @@ Never prints, logs or puts into an error a secret, or what a secret's command sa
 """
 
 import os
-import re
 import subprocess
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
-from datetime import timedelta
 from difflib import get_close_matches
 from pathlib import Path
 
 from dmarcops.errors import ConfigError
+from dmarcops.settings import parse_size
 
 FILE_NAME = "dmarcops.toml"
 SECTIONS = ("store", "mailboxes", "dns", "resolver", "submission", "notify", "signers", "domains")
@@ -27,10 +26,6 @@ SECRET_COMMAND_SECONDS = 60
 """How long a secret's command may take: a person may have to enter a passphrase."""
 
 _ENV_PREFIX = "DMARCOPS_"
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-_DURATION = re.compile(rf"([0-9]+)([{''.join(_UNITS)}])")
-_SIZES = {"": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
-_SIZE = re.compile(r"([0-9]+) ?(|[KMG]iB)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,22 +83,6 @@ def load(file: Path | None, *, store_url: str | None = None, environ: Mapping[st
             ),
         )
     )
-
-
-def parse_duration(text: str) -> timedelta:
-    """
-    Read a duration: a whole number and one of `s m h d w`.
-
-    Raises:
-        ConfigError: It is none.
-    """
-    match = _DURATION.fullmatch(text)
-    if match is None:
-        raise ConfigError(f"{text!r} is not a duration", hint="a duration is a number and a unit: 30s, 5m, 48h, 7d, 2w")
-    try:
-        return timedelta(**{_UNITS[match[2]]: int(match[1])})
-    except OverflowError as error:
-        raise ConfigError(f"the duration {text!r} is too long") from error
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
@@ -223,8 +202,7 @@ def _first_line(data: bytes, place: str) -> str:
 
 def _size(given: _Given) -> int:
     """Return a number of octets."""
-    match = _SIZE.fullmatch(str(given.value))
-    if match is None:
-        hint = 'a size is a number of octets, or text such as "64MiB"'
-        raise ConfigError(f"{given.place}: {given.value!r} is not a size", hint=hint)
-    return int(match[1]) * _SIZES[match[2]]
+    try:
+        return parse_size(str(given.value))
+    except ConfigError as error:
+        raise ConfigError(f"{given.place}: {error}", hint=error.hint) from error

@@ -8,8 +8,16 @@ Every error that dmarcops raises on purpose, in one tree.
     ├── BadInput             the sender's: bytes that are no usable report
     │   ├── UnpackError      a container, a mail or a limit of unpacking
     │   └── ReportError      an XML document that is no DMARC aggregate report
-    ├── EdgeError            the outside's: a file, a mailbox, a server            exit 1
-    └── StoreError           the store's: locked, full, newer, unreachable         exit 1
+    ├── EdgeError            the outside's: a file, a server                       exit 1
+    │   ├── MailError        a mailbox, a bucket, a queue
+    │   ├── DnsError         a DNS server or provider
+    │   └── SignerError      an MTA's configuration or its reload
+    ├── StoreError           the store's: locked, full, newer, unreachable         exit 1
+    ├── IllegalTransition    ours: a move that a state machine does not know       exit 1
+    └── Refused              a safety guard says no                                exit 3
+        ├── ForeignRecordError   what is in DNS is not what we wrote or were shown
+        ├── UnsafeChangeError    the change itself is not safe
+        └── NotEnoughEvidence    the facts do not allow it yet
 
 The class says by whose fault; `hint` says what to do about it. Imports nothing.
 """
@@ -78,3 +86,62 @@ class EdgeError(DmarcopsError):
 
 class StoreError(DmarcopsError):
     """The store cannot be opened, read or written."""
+
+
+class MailError(EdgeError):
+    """A mailbox, bucket or queue cannot be reached, read or written."""
+
+
+class DnsError(EdgeError):
+    """A DNS server or provider did not answer, or answered with an error."""
+
+
+class SignerError(EdgeError):
+    """An MTA's signing configuration cannot be read, written, checked or reloaded."""
+
+
+class IllegalTransition(DmarcopsError):
+    """
+    A state machine was asked for a move that it does not know; nothing changed.
+
+    Args:
+        stage: Where it is.
+        event: What was asked of it.
+    """
+
+    def __init__(self, stage: str, event: str) -> None:
+        super().__init__(f"{event} is no move from {stage}")
+        self.stage = stage
+        self.event = event
+
+
+class Refused(DmarcopsError):
+    """
+    A safety guard said no; nothing was written.
+
+    Args:
+        guard: Its stable name, by which it may be overridden where it can be.
+        reason: Why, for a person.
+        not_before: From when it would say yes (RFC 3339), empty when time alone does not change it.
+        hint: What the person can do about it.
+    """
+
+    exit_code = 3
+
+    def __init__(self, guard: str, reason: str, *, not_before: str = "", hint: str = "") -> None:
+        super().__init__(f"{guard}: {reason}" + (f" (not before {not_before})" if not_before else ""), hint=hint)
+        self.guard = guard
+        self.reason = reason
+        self.not_before = not_before
+
+
+class ForeignRecordError(Refused):
+    """What is in DNS is not what we wrote or were shown."""
+
+
+class UnsafeChangeError(Refused):
+    """The change is not safe to make: a zone not ours, a key that does not match, a domain signed elsewhere too."""
+
+
+class NotEnoughEvidence(Refused):
+    """The facts do not allow it, or not yet."""

@@ -19,6 +19,7 @@ import typer
 from dmarcops import config
 from dmarcops.cli.output import Format
 from dmarcops.errors import ConfigError
+from dmarcops.settings import parse_duration
 
 if TYPE_CHECKING:
     from dmarcops.store.engine import Store
@@ -70,7 +71,7 @@ def parse_day(text: str, *, option: str, today: date) -> date:
     except ValueError:
         pass
     try:
-        return today - config.parse_duration(text)
+        return today - parse_duration(text)
     except (ConfigError, OverflowError) as error:
         hint = "a day is a date such as 2026-11-24, or a time back from today: 30d, 2w"
         raise ConfigError(f"{option}: {text!r} is not a day", hint=hint) from error
