@@ -205,4 +205,4 @@ def _size(given: _Given) -> int:
     try:
         return parse_size(str(given.value))
     except ConfigError as error:
-        raise ConfigError(f"{given.place}: {error}", hint=error.hint) from error
+        raise ConfigError(f"{given.place}: {given.value!r} is not a size", hint=error.hint) from error
