@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from dmarcops.config import Config, StoreConfig, load, nearest
 from dmarcops.errors import ConfigError
-from dmarcops.settings import parse_duration
+from dmarcops.quantities import parse_duration
 
 SECRET = "s3cret-value"  # noqa: S105 - what must not show up in any message
 

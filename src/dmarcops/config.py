@@ -18,7 +18,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from dmarcops.errors import ConfigError
-from dmarcops.settings import parse_size
+from dmarcops.quantities import parse_size
 
 FILE_NAME = "dmarcops.toml"
 SECTIONS = ("store", "mailboxes", "dns", "resolver", "submission", "notify", "signers", "domains")

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from traceback import extract_tb
+from typing import Any, Protocol
 
 import typer
 
@@ -18,6 +19,20 @@ INTERRUPTED = 130
 _NO_COMMAND = re.compile(r"No such command '(?P<given>.*?)'")
 _NO_CHOICE = re.compile(r"'(?P<given>[^']*)' is not one of (?P<known>'.*')")
 _ADVICE_OF_TYPER = re.compile(r" \(Possible options: .*\)$|\. Did you mean .*\?$|\.$")
+
+
+class _Context(Protocol):
+    """What is used of the context of an error: typer's own class for it is private."""
+
+    @property
+    def command_path(self) -> str: ...
+    @property
+    def info_name(self) -> str | None: ...
+    @property
+    def parent(self) -> object: ...
+    @property
+    def command(self) -> Any: ...  # noqa: ANN401 - private too
+    def find_root(self) -> "_Context": ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +92,8 @@ def _usage_message(error: typer.TyperException) -> str:
 
 def _usage_hint(error: typer.TyperException) -> str:
     """Return the nearest valid name, or where the one given may stand, and how to see all of them."""
-    context = getattr(error, "ctx", None)
-    if not isinstance(context, typer.Context):
+    context: _Context | None = getattr(error, "ctx", None)
+    if context is None:
         return "`dmarcops --help` lists the commands and options"
     see_all = f"`{context.command_path} --help` lists what is valid"
     option: str | None = getattr(error, "option_name", None)
@@ -88,7 +103,7 @@ def _usage_hint(error: typer.TyperException) -> str:
     return f"did you mean {suggestion}? {see_all}" if suggestion else see_all
 
 
-def _suggestion(error: typer.TyperException, context: typer.Context, option: str | None) -> str | None:
+def _suggestion(error: typer.TyperException, context: "_Context", option: str | None) -> str | None:
     """Return the valid name nearest to the one that typer refused, if any is near."""
     if option is not None:
         return nearest(option, _options(context))
@@ -100,6 +115,6 @@ def _suggestion(error: typer.TyperException, context: typer.Context, option: str
     return None
 
 
-def _options(context: typer.Context) -> list[str]:
+def _options(context: "_Context") -> list[str]:
     """Return the names of all options of the command of `context`."""
     return [name for parameter in context.command.params for name in parameter.opts if name.startswith("-")]

@@ -1,12 +1,17 @@
 """`ledger`: what became of every message that was ever looked at, and `ledger retry`: try again what was kept."""
 
+import logging
+from time import monotonic
 from typing import Annotated
 
 import typer
 
-from dmarcops.cli.options import FormatOption, opened_store, parse_day, today_utc
+from dmarcops.cli.options import FormatOption, invocation_of, opened_store, parse_day, today_utc
 from dmarcops.cli.output import Format, show
+from dmarcops.cli.progress import progress
 from dmarcops.store.intake import Outcome
+
+_LOG = logging.getLogger(__name__)
 
 app = typer.Typer()
 ledger_app = typer.Typer()
@@ -33,3 +38,33 @@ def ledger(
     with opened_store(context) as store:
         table = views.ledger(store, outcome=outcome and outcome.value, since=first, limit=limit)
         show(table.columns, table.rows, form)
+
+
+@ledger_app.command()
+def retry(
+    context: typer.Context,
+    *,
+    jobs: Annotated[
+        int | None, typer.Option("--jobs", min=1, metavar="N", help="Parse in N processes (default: the cores).")
+    ] = None,
+    form: FormatOption = Format.TABLE,
+) -> None:
+    """Look again at what was not stored in full, as after an upgrade of dmarcops."""
+    from dmarcops import wiring
+    from dmarcops.cli.ingest import raise_for_unreadable, show_totals, workers
+    from dmarcops.flows.ingest import Totals
+
+    started = monotonic()
+    totals = Totals()
+    with (
+        opened_store(context) as store,
+        wiring.private_folder() as folder,
+        progress("trying again", total=None, quiet=invocation_of(context).quiet) as bar,
+        wiring.ingest(store, jobs=workers(jobs), folder=folder, progress=bar) as flow,
+    ):
+        source = wiring.retry_source(store)
+        flow.run(source, "", totals)
+    show_totals(totals, monotonic() - started, form)
+    if source.gone:
+        _LOG.warning("%d messages are neither kept nor where they were: they cannot be tried again", source.gone)
+    raise_for_unreadable(totals)

@@ -12,14 +12,14 @@ from functools import wraps
 from inspect import Signature, signature
 from ipaddress import ip_address, ip_network
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from dmarcops import config
 from dmarcops.cli.output import Format
 from dmarcops.errors import ConfigError
-from dmarcops.settings import parse_duration
+from dmarcops.quantities import parse_duration
 
 if TYPE_CHECKING:
     from dmarcops.store.engine import Store
@@ -128,12 +128,12 @@ def filtered(command: Callable[..., None]) -> Callable[..., None]:
     context, *own = (known for known in signature(command).parameters.values() if known.name != "where")
 
     @wraps(command)
-    def with_filter(context: typer.Context, **given: object) -> None:
+    def with_filter(context: typer.Context, **given: Any) -> None:  # noqa: ANN401 - what typer read, by their types
         described = {name: given.pop(name) for name in options}
         command(context, where=filter_of(**described), **given)
 
     parameters = [context, *options.values(), *own]
-    with_filter.__signature__ = Signature(parameters)
+    vars(with_filter)["__signature__"] = Signature(parameters)
     with_filter.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return with_filter
 

@@ -1,11 +1,12 @@
 """`prune`: delete what is older than wanted."""
 
+from dataclasses import astuple, fields
 from typing import Annotated
 
 import typer
 
-from dmarcops.cli.options import FormatOption
-from dmarcops.cli.output import Format
+from dmarcops.cli.options import FormatOption, opened_store, parse_day, today_utc
+from dmarcops.cli.output import Format, show
 
 app = typer.Typer()
 
@@ -21,3 +22,10 @@ def prune(
     form: FormatOption = Format.TABLE,
 ) -> None:
     """Delete reports with all their records, and ledger lines, that are older than a day."""
+    from dmarcops.store.retention import prune as prune_store
+
+    first = parse_day(older_than, option="--older-than", today=today_utc())
+    with opened_store(context) as store:
+        pruned = prune_store(store, first, dry_run=dry_run)
+    names = ("older_than", "deleted", *(field.name for field in fields(pruned)))
+    show(names, [(first, not dry_run, *astuple(pruned))], form)

@@ -104,6 +104,17 @@ class Collected:
             )
             yield Chunk(tuple(classified), records)
 
+    def records(self) -> Iterator[Record]:
+        """Give the records as they were read."""
+        known: dict[int, Evaluation] = {}
+        for evaluations, rows in self._raw():
+            # The collector forgets as well, so an older one is never meant.
+            for number, _ in evaluations:
+                known.pop(number - 2 * _REMEMBERED, None)
+            known |= dict(evaluations)
+            for number, source_ip, count in rows:
+                yield Record(source_ip, count, known[number])
+
     def release(self) -> None:
         """Delete the temporary file, if there is one."""
         if self.spool is not None:

@@ -2,38 +2,29 @@
 Ingest: messages in, reports and one ledger line a message in the store.
 
 Each message is looked at without the store (in worker processes when there are several), then a batch of them is
-recorded in one transaction. A message counts as handled only when that is committed; killed anywhere, the same call
-again ends in the same state, since what is known already is a duplicate.
+recorded in one transaction, and only then the source may archive them. A message counts as handled when that
+transaction is committed; killed anywhere, the same call again ends in the same state, since what is known already is a
+duplicate.
 """
 
-import logging
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
 
-from dmarcops.report.limits import Limits
+from dmarcops.flows.look import Found, Looked
+from dmarcops.flows.lookers import Lookers, Task
+from dmarcops.ports import Handling, MailSource, Message, Progress
+from dmarcops.report.align import OrganizationalDomain
+from dmarcops.store.engine import Store
+from dmarcops.store.intake import IncomingMessage, IncomingRejection, IncomingReport, Outcome
+from dmarcops.store.reports import MessageResult, record
 
-BATCH_MESSAGES = 200
-"""Messages recorded in one transaction, at most."""
 BATCH_RECORDS = 20_000
 """Records after which a transaction is closed; a larger report has one of its own."""
-TASK_MESSAGES = 16
-"""Messages that a worker process looks at in one go."""
-_CHUNK = 1024 * 1024
 
-_LOG = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    """
-    How to ingest.
-
-    `jobs` is the number of processes that parse; `kept_bytes` the size up to which a message that was not stored is
-    kept.
-    """
-
-    jobs: int = 1
-    limits: Limits = field(default_factory=Limits)
-    kept_bytes: int = 25 * 1024 * 1024
+_ARCHIVED = frozenset((Outcome.STORED, Outcome.DUPLICATE, Outcome.CONFLICT))
 
 
 @dataclass(slots=True)
@@ -42,7 +33,7 @@ class Totals:
     What an ingest did: the contract's JSON, without the time it took.
 
     `records` and `mail_count` are those of the new reports, `repaired` the number of new reports that were not as the
-    standard has it; `unreadable` lists the messages that could not be read at all.
+    standard has it; `unreadable` says of each message that could not be read at all why.
     """
 
     messages: int = 0
@@ -57,3 +48,117 @@ class Totals:
     mail_count: int = 0
     repaired: int = 0
     unreadable: list[str] = field(default_factory=list)
+
+    def add(self, result: MessageResult) -> None:
+        """Count a message that was recorded."""
+        self.messages += 1
+        self.payloads += len(result.payloads)
+        if not result.payloads:
+            self.not_a_report += 1
+        for payload in result.payloads:
+            match payload.outcome:
+                case Outcome.STORED:
+                    self.new += 1
+                    self.records += payload.record_count
+                    self.mail_count += payload.mail_count
+                    self.repaired += bool(payload.repairs)
+                case Outcome.DUPLICATE:
+                    self.duplicate += 1
+                case Outcome.CONFLICT:
+                    self.conflict += 1
+                case Outcome.NOT_A_REPORT:
+                    self.not_a_report += 1
+                case Outcome.RETRY:
+                    self.retry += 1
+                case _:
+                    self.rejected += 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ingest:
+    """
+    What an ingest works with.
+
+    `save_checkpoint` is called after each settled batch with what the source gave, unless that is empty.
+    """
+
+    store: Store
+    lookers: Lookers
+    organizational_domain: OrganizationalDomain
+    clock: Callable[[], datetime]
+    progress: Progress
+    save_checkpoint: Callable[[str], None]
+
+    def run(self, source: MailSource, checkpoint: str, totals: Totals) -> None:
+        """
+        Take in what the source has now; what was done before an error stays done and counted.
+
+        Args:
+            source: Where messages come from.
+            checkpoint: Where the source left off.
+            totals: Is added to as batches are committed.
+
+        Raises:
+            EdgeError: The source failed.
+            StoreError: The store failed; the batch in hand is not in it, and not settled.
+        """
+        under_way: deque[tuple[Sequence[Message], list[Task]]] = deque()
+        for batch in source.batches(checkpoint):
+            under_way.append((batch, self.lookers.submit(batch)))
+            while len(under_way) > self.lookers.most_batches:
+                self._finish(source, *under_way.popleft(), totals)
+        while under_way:
+            self._finish(source, *under_way.popleft(), totals)
+
+    def _finish(self, source: MailSource, batch: Sequence[Message], tasks: list[Task], totals: Totals) -> None:
+        """Record a batch that is looked at, in as few transactions as its size allows, and settle it."""
+        handled: list[tuple[Message, Handling]] = []
+        messages = iter(batch)
+        for group in _groups(self.lookers.results(tasks, source.keep_alive)):
+            results = self._record(group)
+            for looked, result in zip(group, results, strict=True):
+                totals.add(result)
+                if looked.problem:
+                    totals.unreadable.append(looked.problem)
+                handled.append((next(messages), _handling(looked, result)))
+            self.progress.advance(len(group))
+        checkpoint = source.settle(handled)
+        if checkpoint:
+            self.save_checkpoint(checkpoint)
+
+    def _record(self, group: Sequence[Looked]) -> tuple[MessageResult, ...]:
+        try:
+            incoming = [self._incoming(looked) for looked in group]
+            return record(self.store, incoming, self.clock())
+        finally:
+            for looked in group:
+                looked.release()
+
+    def _incoming(self, looked: Looked) -> IncomingMessage:
+        payloads: list[IncomingReport | IncomingRejection] = [
+            IncomingReport(x.origin, x.report, partial(x.records.chunks, self.organizational_domain))
+            if isinstance(x, Found)
+            else x
+            for x in looked.payloads
+        ]
+        return IncomingMessage(looked.origin, looked.sha256, tuple(payloads), looked.raw)
+
+
+def _groups(looked: Iterable[Looked]) -> Iterator[list[Looked]]:
+    """Give what is recorded in one transaction each."""
+    group: list[Looked] = []
+    records = 0
+    for one in looked:
+        if group and records + one.record_count > BATCH_RECORDS:
+            yield group
+            group, records = [], 0
+        group.append(one)
+        records += one.record_count
+    if group:
+        yield group
+
+
+def _handling(looked: Looked, result: MessageResult) -> Handling:
+    if looked.problem:
+        return Handling.LEAVE
+    return Handling.ARCHIVE if result.outcome in _ARCHIVED else Handling.INVALID

@@ -55,6 +55,12 @@ class Looked:
         """Records of all its reports together."""
         return sum(payload.report.record_count for payload in self.payloads if isinstance(payload, Found))
 
+    def release(self) -> None:
+        """Delete the temporary files of its reports."""
+        for payload in self.payloads:
+            if isinstance(payload, Found):
+                payload.records.release()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
@@ -72,6 +78,9 @@ def look(message: Message, rules: Rules) -> Looked:
             sha256, size = _digest(stream)
             payloads = tuple(_payload(found, message, rules) for found in unpack(stream, limits=rules.limits))
             raw = _raw(stream, size, rules) if _is_kept(payloads) else None
+    except BadInput as error:
+        rejection = IncomingRejection(message.origin, "", error.code, str(error), Outcome(error.outcome))
+        return Looked(message.origin, "", (rejection,), None)
     except OSError as error:
         reason = error.strerror or str(error)
         rejection = IncomingRejection(message.origin, "", "unreadable", reason, Outcome.RETRY)

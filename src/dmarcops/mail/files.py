@@ -12,14 +12,18 @@ import shutil
 import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from dmarcops.errors import ConfigError
+from dmarcops.ports import Handling, Message
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
+BATCH_MESSAGES = 200
+"""Messages given in one batch."""
 STDIN = "-"
 """The path that means standard input."""
 _MBOX_START = re.compile(rb"From \S+ .*\d\d:\d\d.*\d{4}")
@@ -80,6 +84,42 @@ class _Part(io.RawIOBase):
         super().close()
 
 
+class PathSource:
+    """
+    Whatever stands at some paths, as a source of messages; nothing there is changed.
+
+    Args:
+        paths: Where to look.
+        stdin: Standard input.
+        folder: Where its copy goes; it must stay as long as the messages are in use.
+    """
+
+    name = "paths"
+
+    def __init__(self, paths: Sequence[str], *, stdin: BinaryIO, folder: Path) -> None:
+        self._paths, self._stdin, self._folder = paths, stdin, folder
+
+    def batches(self, checkpoint: str) -> Iterator[Sequence[Message]]:  # noqa: ARG002 - all is looked at each time
+        """Give all messages, in the order of their names."""
+        remaining = messages(self._paths, stdin=self._stdin, folder=self._folder)
+        while batch := list(islice(remaining, BATCH_MESSAGES)):
+            yield batch
+
+    def settle(self, handled: Sequence[tuple[Message, Handling]]) -> str:  # noqa: ARG002 - nothing moves
+        """Leave all where it is."""
+        return ""
+
+    def keep_alive(self) -> None:
+        """Do nothing: files wait."""
+
+    def wait(self, seconds: float) -> bool:  # noqa: ARG002 - paths are looked at once
+        """Say at once that nothing more will come."""
+        return False
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
 def check_paths(paths: Sequence[str]) -> None:
     """
     See that every path is there, before anything is done.
@@ -113,6 +153,18 @@ def messages(paths: Sequence[str], *, stdin: BinaryIO, folder: Path) -> Iterator
             yield from _below(Path(path).absolute())
         else:
             yield from _of_file(Path(path).absolute())
+
+
+def reopened(origin: str) -> FileMessage | MboxMessage | None:
+    """Give the message that an origin of ours names, if it is still there."""
+    path = Path(origin)
+    if path.is_absolute() and path.is_file():
+        return FileMessage(origin, path)
+    name, _, number = origin.rpartition(":")
+    mbox = Path(name)
+    if not (number.isascii() and number.isdigit() and mbox.is_absolute() and mbox.is_file() and _is_mbox(mbox)):
+        return None
+    return next((message for message in _of_file(mbox) if message.origin == origin), None)
 
 
 def _below(top: Path) -> Iterator[FileMessage | MboxMessage]:

@@ -126,7 +126,7 @@ class Reader:
         text = element.text or ""
         if len(element):
             self.notes.add("stray-element", path, self.names[element[0].tag])
-            text = "".join(element.itertext())
+            text = "".join(map(str, element.itertext()))
         if len(text) > self.limits.text_length:
             raise ReportError("text-too-long", f"the text of {path} is longer than {self.limits.text_length}")
         return text.strip() or None

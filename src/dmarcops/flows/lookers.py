@@ -1,0 +1,123 @@
+"""
+Who looks at messages: this process, or several worker processes.
+
+A worker that dies, whatever a message did to it, loses nothing: its messages are looked at again one by one, each in a
+process that only it can bring down, and the one that does so is told of in the ledger.
+"""
+
+import multiprocessing
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from dmarcops.flows.look import Looked, Rules, look
+from dmarcops.ports import Message
+from dmarcops.store.intake import IncomingRejection, Outcome
+
+TASK_MESSAGES = 16
+"""Messages that a worker process looks at in one go."""
+ALIVE_SECONDS = 30.0
+"""How often a source is told that work goes on while a worker is at a long report."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """Messages given to a worker; without a future they are looked at when asked for."""
+
+    messages: Sequence[Message]
+    future: "Future[list[Looked]] | None"
+
+
+class Lookers:
+    """
+    Looks at messages, in order; a context manager that ends its processes.
+
+    Args:
+        rules: How messages are looked at.
+        jobs: Worker processes; 0 looks at them in this process.
+    """
+
+    def __init__(self, rules: Rules, jobs: int) -> None:
+        self._rules = rules
+        self._jobs = jobs
+        self._pool = self._new_pool() if jobs else None
+
+    @property
+    def most_batches(self) -> int:
+        """How many batches may be under way before the first is waited for."""
+        return 1 if self._jobs else 0
+
+    def submit(self, messages: Sequence[Message]) -> list[Task]:
+        """Have the messages looked at."""
+        if self._pool is None:
+            return [Task(messages, None)]
+        tasks = []
+        for at in range(0, len(messages), TASK_MESSAGES):
+            run = messages[at : at + TASK_MESSAGES]
+            tasks.append(Task(run, self._submit(self._pool, run)))
+        return tasks
+
+    def results(self, tasks: Sequence[Task], meanwhile: Callable[[], None]) -> Iterator[Looked]:
+        """
+        Give what became of the messages of the tasks, in order.
+
+        Args:
+            tasks: What `submit` gave.
+            meanwhile: Called now and then while a worker is waited for.
+        """
+        for task in tasks:
+            if task.future is None:
+                yield from (look(message, self._rules) for message in task.messages)
+                continue
+            while not wait((task.future,), timeout=ALIVE_SECONDS).done:
+                meanwhile()
+            try:
+                looked = task.future.result()
+            except BrokenProcessPool:
+                looked = [self._look_alone(message) for message in task.messages]
+            yield from looked
+
+    def close(self) -> None:
+        """End the processes; what they have in hand is given up."""
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _new_pool(self) -> ProcessPoolExecutor:
+        # Neither threads nor an open database go over into a process that is started anew.
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(["dmarcops.flows.look"])
+        return ProcessPoolExecutor(self._jobs, mp_context=context)
+
+    def _submit(self, pool: ProcessPoolExecutor, messages: Sequence[Message]) -> "Future[list[Looked]]":
+        with suppress(BrokenProcessPool):
+            return pool.submit(_look_at, messages, self._rules)
+        pool.shutdown(wait=True, cancel_futures=True)
+        self._pool = self._new_pool()
+        return self._pool.submit(_look_at, messages, self._rules)
+
+    def _look_alone(self, message: Message) -> Looked:
+        """Look at a message that may have killed a worker, in a process of its own."""
+        context = multiprocessing.get_context("forkserver")
+        try:
+            with ProcessPoolExecutor(1, mp_context=context) as alone:
+                return alone.submit(look, message, self._rules).result()
+        except BrokenProcessPool:
+            reason = "looking at it ended the process: out of memory, or killed"
+            rejection = IncomingRejection(message.origin, "", "worker-died", reason, Outcome.RETRY)
+            return Looked(message.origin, "", (rejection,), None, f"{message.origin}: {reason}")
+
+
+def _look_at(messages: Sequence[Message], rules: Rules) -> list[Looked]:
+    return [look(message, rules) for message in messages]
