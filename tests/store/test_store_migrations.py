@@ -5,9 +5,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from sqlalchemy import create_engine, inspect
 
 from builders import ask, message, report
 from dmarcops.errors import StoreError
@@ -94,3 +96,19 @@ def test_open_makes_one_schema_when_processes_start_at_once(empty_url: str) -> N
 def test_open_makes_the_schema_when_the_path_holds_a_percent_sign(tmp_path: Path) -> None:
     with Store.open(f"sqlite:///{tmp_path}/100%25 mail.db") as store:
         assert ask(store, f"SELECT version_num FROM {VERSION_TABLE}") == [(HEAD,)]
+
+
+def test_open_migrates_and_keeps_all_when_the_store_is_of_the_first_revision(empty_url: str) -> None:
+    engine = create_engine(empty_url.replace("postgresql://", "postgresql+psycopg://"))
+    with engine.begin() as connection:
+        command.upgrade(configuration(connection), "0001")
+        seen = "'2026-01-01 00:00:00+00:00'"
+        connection.exec_driver_sql(
+            f"INSERT INTO ledger VALUES (1, 'a', 'b', 'c', 'retry', null, null, null, 0, {seen}, {seen})"
+        )
+    engine.dispose()
+    with Store.open(empty_url) as store:
+        assert ask(store, f"SELECT version_num FROM {VERSION_TABLE}") == [(HEAD,)]
+        assert ask(store, "SELECT origin FROM ledger") == [("c",)]
+        with store.read() as connection:
+            assert set(inspect(connection).get_table_names()) == {*Row.metadata.tables, VERSION_TABLE}

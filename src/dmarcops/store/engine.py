@@ -20,9 +20,9 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from dmarcops.errors import ConfigError, StoreError
 from dmarcops.store.faults import shown, store_error
 
-HEAD = "0001"
+HEAD = "0002"
 """The newest revision of the schema that this program knows."""
-REVISIONS = frozenset({HEAD})
+REVISIONS = frozenset({"0001", HEAD})
 """All revisions that this program can bring up to `HEAD`."""
 VERSION_TABLE = "dmarcops_version"
 """Where the revision of the schema stands; a name of our own, since other programs use alembic too."""

@@ -5,7 +5,7 @@ A row is never the model of `report.model`: rows are written by bulk inserts in 
 through the views. Changing a table here needs a migration in `versions/`; a test compares the two.
 
 What every index is for: the primary keys of the child tables begin with their parent, so that a join and a cascading
-delete are one range each; `report.day` serves the filter by time, which everything that shows data goes through.
+delete are one range each; `day` of a report serves the filter by time, which all that shows data goes through.
 Nothing else is indexed, as an index on `record` or `evaluation` would cost each ingest more than it saves a question.
 """
 
@@ -238,6 +238,162 @@ class KeptRow(Row, table=True):
     stored_size: int = Field(sa_type=BigInteger)
     kept_at: datetime = Field(sa_type=MOMENT)
     data: bytes = Field(sa_type=LargeBinary)
+
+
+class FailureReportRow(Row, table=True):
+    """
+    One failure report (RFC 6591) or other feedback report (RFC 5965), redacted before it came here.
+
+    `day` is that of `arrival_date`, or of `received_at` when the report does not say. Lists are JSON.
+    """
+
+    __tablename__ = "failure_report"
+    __table_args__ = (Index("ix_failure_report_day", "day"),)
+
+    id: int = Field(primary_key=True, sa_type=KEY, sa_column_kwargs=_GIVEN)
+    content_sha256: str = Field(unique=True)
+    payload_sha256: str
+    kind: str
+    feedback_type: str | None
+    reporter: str | None
+    user_agent: str | None
+    version: str | None
+    auth_failure: str | None
+    delivery_result: str | None
+    identity_alignment: str | None
+    reported_domain: str | None
+    reported_domains: str
+    reported_uris: str
+    header_from: str | None
+    source_ip: str | None
+    source_key: bytes | None = Field(sa_type=LargeBinary)
+    source_port: int | None
+    arrival_date: datetime | None = Field(sa_type=MOMENT)
+    day: date
+    incidents: int = Field(sa_type=BigInteger)
+    dkim_domain: str | None
+    dkim_identity: str | None
+    dkim_selector: str | None
+    dkim_selector_dns: str | None
+    dkim_result: str | None
+    spf_dns: str | None
+    spf_result: str | None
+    dmarc_result: str | None
+    authentication_results: str
+    original_envelope_id: str | None
+    original_mail_from: str | None
+    original_rcpt_to: str
+    removal_recipient: str | None
+    message_id: str | None
+    reporting_mta: str | None
+    repairs: str
+    origin: str
+    received_at: datetime = Field(sa_type=MOMENT)
+    authenticated: str = Field(sa_column_kwargs={"server_default": "unknown"})
+
+
+class TlsReportRow(Row, table=True):
+    """One SMTP TLS report (RFC 8460 section 4.4), and what it is told apart by; the counts are sums of its policies."""
+
+    __tablename__ = "tls_report"
+    __table_args__ = (
+        UniqueConstraint("identity", "content_sha256"),
+        Index(
+            "uq_tls_report_identity",
+            "identity",
+            unique=True,
+            sqlite_where=text("NOT conflict"),
+            postgresql_where=text("NOT conflict"),
+        ),
+        Index("ix_tls_report_day", "day"),
+    )
+
+    id: int = Field(primary_key=True, sa_type=KEY, sa_column_kwargs=_GIVEN)
+    identity: str
+    content_sha256: str
+    payload_sha256: str
+    conflict: bool
+    organization_name: str | None
+    contact_info: str | None
+    report_id: str | None
+    date_begin: int | None = Field(sa_type=BigInteger)
+    date_end: int | None = Field(sa_type=BigInteger)
+    day: date | None
+    reporter: str | None
+    policy_count: int
+    successful_count: int = Field(sa_type=BigInteger)
+    failed_count: int = Field(sa_type=BigInteger)
+    repairs: str
+    origin: str
+    received_at: datetime = Field(sa_type=MOMENT)
+    authenticated: str = Field(sa_column_kwargs={"server_default": "unknown"})
+
+
+class TlsPolicyRow(Row, table=True):
+    """One policy of a TLS report with its sessions; `position` is its place in the report, from 0. Lists are JSON."""
+
+    __tablename__ = "tls_policy"
+    __table_args__ = _CHILD
+
+    tls_report_id: int = _parent("tls_report.id", primary_key=True)
+    position: int = Field(primary_key=True, sa_column_kwargs=_GIVEN)
+    policy_type: str | None
+    policy_domain: str | None
+    policy_string: str
+    mx_host: str
+    successful_count: int = Field(sa_type=BigInteger)
+    failed_count: int = Field(sa_type=BigInteger)
+
+
+class TlsFailureRow(Row, table=True):
+    """One entry of `failure-details` of the policy at `policy_position`; entries may overlap, so no sum is made."""
+
+    __tablename__ = "tls_failure"
+    __table_args__ = _CHILD
+
+    tls_report_id: int = _parent("tls_report.id", primary_key=True)
+    policy_position: int = Field(primary_key=True, sa_column_kwargs=_GIVEN)
+    position: int = Field(primary_key=True, sa_column_kwargs=_GIVEN)
+    result_type: str | None
+    sending_mta_ip: str | None
+    sending_mta_key: bytes | None = Field(sa_type=LargeBinary)
+    receiving_mx_hostname: str | None
+    receiving_mx_helo: str | None
+    receiving_ip: str | None
+    failed_count: int = Field(sa_type=BigInteger)
+    additional_information: str | None
+    failure_reason_code: str | None
+
+
+class CheckpointRow(Row, table=True):
+    """How far a source of messages has been read, in words that only the source understands."""
+
+    __tablename__ = "checkpoint"
+
+    source: str = Field(primary_key=True)
+    value: str
+    updated_at: datetime = Field(sa_type=MOMENT)
+
+
+class SourceRunRow(Row, table=True):
+    """How the latest runs over a source of messages ended."""
+
+    __tablename__ = "source_run"
+
+    source: str = Field(primary_key=True)
+    last_ok_at: datetime | None = Field(sa_type=MOMENT)
+    last_error_at: datetime | None = Field(sa_type=MOMENT)
+    last_error: str | None
+    failures_in_a_row: int
+
+
+class SettingRow(Row, table=True):
+    """What the store itself remembers, such as the key that addresses are hashed with."""
+
+    __tablename__ = "setting"
+
+    name: str = Field(primary_key=True)
+    value: str
 
 
 TABLES = Row.metadata.tables
