@@ -223,7 +223,6 @@ def test_ledger_lists_and_tries_again(run: Program, folder: Path) -> None:
     ended = run("ledger", "retry", "--jobs", "1", "--format", "json")
     assert (ended.code, ended.json["reports"]["new"], ended.json["messages"]) == (0, 1, 2)
     assert "1 messages are neither kept nor where they were" in ended.err
-    assert caplog is not None
     assert [Path(line["origin"]).name for line in run("ledger", "--outcome", "retry", "--format", "json").json] == [
         "gone"
     ]
