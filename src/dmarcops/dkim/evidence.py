@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from dmarcops.dkim.authres import MethodResult
+from dmarcops.dkim.authres import UNSOUND, MethodResult
 from dmarcops.dkim.domain_name import a_labels, domain_part
 from dmarcops.dkim.header_fields import Header, author_domain
 from dmarcops.dkim.signature_field import Signature, parse_signature
@@ -183,10 +183,9 @@ def _obstacle(header: Header, question: Question, block: Block, signatures: Sequ
         return "the signature is weak: l= or SHA-1"
     if not author or not question.is_aligned(question.domain, author):
         return f"{question.domain} is not aligned with the author domain {author or '(not to be made out)'}"
-    unsound = [
-        deviation for field in block.trusted if not field.results.is_sound for deviation in field.results.deviations
-    ]
-    return f"Authentication-Results is broken: {', '.join(unsound)}" if unsound else ""
+    broken = (field.results.deviations for field in block.trusted if not field.results.is_sound)
+    deviations = ", ".join(sorted({deviation for each in broken for deviation in each if deviation in UNSOUND}))
+    return f"Authentication-Results is broken: {deviations}" if deviations else ""
 
 
 def _unless_a_list_did_it(
