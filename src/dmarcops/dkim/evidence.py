@@ -30,6 +30,10 @@ MIN_B = 8
 """Characters of `b=` that tell a signature from others (RFC 6008 section 4)."""
 
 
+MAX_SIGNATURES = 50
+"""Signatures of a mail above which nothing is joined."""
+
+
 class Verdict(StrEnum):
     """What one mail proves."""
 
@@ -176,6 +180,8 @@ def _obstacle(header: Header, question: Question, block: Block, signatures: Sequ
     author = author_domain(header)
     if not header.is_complete:
         return "the header cannot be read to its end"
+    if len(signatures) > MAX_SIGNATURES:
+        return f"more than {MAX_SIGNATURES} signatures"
     if not wanted:
         others = ", ".join(f"{x.selector}._domainkey.{x.domain}" for x in signatures if x.is_readable)
         return f"not signed with that selector, but with {others}" if others else "not signed with that selector"

@@ -233,7 +233,8 @@ def _fault_of_hops(hops: Sequence[_Hop], is_own_host: Callable[[str], bool]) -> 
     entered = False
     for hop in hops:
         if entered:
-            return f"the hop by {hop.by or 'an unnamed host'} stands above it, below the one that took the mail in"
+            taker = f"the hop by {hop.by or 'an unnamed host'} stands above it"
+            return f"{taker}, below the one that took the mail in; if both are yours, add their hosts to authserv_ids"
         if _names_outside(hop.by, is_own_host):
             return f"the hop by {hop.by} stands above it; if that host is yours, add it to authserv_ids"
         entered = not hop.is_within(is_own_host)
