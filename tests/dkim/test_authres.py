@@ -314,8 +314,12 @@ RESINFO = st.tuples(
 
 @given(DOMAIN, st.lists(RESINFO, min_size=1, max_size=3), st.data())
 def test_parse_gives_back_what_the_grammar_writes(authserv_id: str, resinfos: list[Any], data: st.DataObject) -> None:
-    gap = lambda: data.draw(CFWS | st.just(""))  # noqa: E731
-    space = lambda: data.draw(CFWS)  # noqa: E731
+    def gap() -> str:
+        return data.draw(CFWS | st.just(""))
+
+    def space() -> str:
+        return data.draw(CFWS)
+
     text = gap() + authserv_id + gap()
     for method, outcome, reason, properties in resinfos:
         text += f";{gap()}{method}{gap()}={gap()}{outcome}"

@@ -18,7 +18,8 @@ MAX_FIELDS = 2_000
 """Fields of a header that are read."""
 
 _FIELD = re.compile(rb"([!-9;-~]+)[ \t]*:(.*)", re.DOTALL)
-_FROM_LINE = re.compile(rb"\s*(?:>?From [^\n]*\n)?")
+_FROM_LINE = re.compile(rb"(?:[ \t]*+\r?\n)*+(?:>?From [^\n]*\n)?")
+_NO_ADDRESS = re.compile(r'[:<>()"]')
 _ADDRESS_LIST_MARKS = re.compile(r"([<>,:])")
 
 
@@ -102,7 +103,7 @@ def _mailboxes(value: str) -> list[list[str]]:
     for lexeme in lexemes(value):
         if lexeme.kind is Kind.COMMENT:
             continue
-        text = '""' if lexeme.kind is Kind.QUOTED else lexeme.raw
+        text = "q" if lexeme.kind is Kind.QUOTED else lexeme.raw
         for part in _ADDRESS_LIST_MARKS.split(text):
             if part == ",":
                 mailboxes.append([])
@@ -120,4 +121,4 @@ def _mailbox_domain(mailbox: list[str]) -> str:
     else:
         return ""
     text = "".join(address)
-    return domain_part(text) if "@" in text and not set(":<>").intersection(text) else ""
+    return domain_part(text) if "@" in text and not _NO_ADDRESS.search(text) else ""

@@ -190,7 +190,7 @@ def _hop(received: str) -> _Hop:
         if lexeme.kind is Kind.SEMICOLON:
             break
         if lexeme.kind is Kind.COMMENT:
-            comments.append((len(words), lexeme.text))
+            comments.append((len(words), lexeme.text.lower()))
         else:
             words.append(lexeme.raw.lower())
     by = words.index("by") if "by" in words else len(words)
