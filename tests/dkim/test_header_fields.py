@@ -23,6 +23,8 @@ def names(mail: bytes) -> list[tuple[str, str]]:
         (b"A: a:b\n\n", [("a", "a:b")]),
         (b"", []),
         (b"\r\n\r\nA: 1\r\n", [("a", "1")]),
+        (b"A: 1\n", [("a", "1")]),
+        (b"\n", []),
     ],
 )
 def test_parse_header_gives_the_fields_in_order(mail: bytes, expected: list[tuple[str, str]]) -> None:

@@ -19,6 +19,7 @@ MAX_FIELDS = 2_000
 
 _FIELD = re.compile(rb"([!-9;-~]+)[ \t]*:(.*)", re.DOTALL)
 _FROM_LINE = re.compile(rb"(?:[ \t]*+\r?\n)*+(?:>?From [^\n]*\n)?")
+_HEADER_END = re.compile(rb"(?:\A|\n)\r?\n")
 _NO_ADDRESS = re.compile(r'[:<>()"]')
 _ADDRESS_LIST_MARKS = re.compile(r"([<>,:])")
 
@@ -51,12 +52,11 @@ class Header:
 def parse_header(mail: bytes) -> Header:
     """Read the header of a mail, or a header alone; a line of an mbox before it is skipped."""
     start = _FROM_LINE.match(mail, 0, MAX_OCTETS)
-    head = mail[start.end() if start else 0 :][: MAX_OCTETS + 1]
+    head = mail[start.end() if start else 0 :][:MAX_OCTETS]
+    end = _HEADER_END.search(head)
     fields: list[HeaderField] = []
-    is_complete = True
-    for line in _unfolded_lines(head[:MAX_OCTETS]):
-        if line is None:
-            return Header(tuple(fields), is_complete)
+    is_complete = end is not None or len(mail) <= MAX_OCTETS
+    for line in _unfolded_lines(head[: end.start()] if end else head):
         match = _FIELD.fullmatch(line)
         if match is None:
             is_complete = False
@@ -65,23 +65,19 @@ def parse_header(mail: bytes) -> Header:
         else:
             name, value = match.groups()
             fields.append(HeaderField(name.decode("ascii").lower(), value.decode("utf-8", "replace").strip(" \t\r\n")))
-    return Header(tuple(fields), is_complete and len(head) <= MAX_OCTETS)
+    return Header(tuple(fields), is_complete)
 
 
-def _unfolded_lines(head: bytes) -> Iterator[bytes | None]:
-    """Give each line with those that continue it, and None for the empty line that ends a header."""
+def _unfolded_lines(head: bytes) -> Iterator[bytes]:
+    """Give each line with those that continue it."""
     lines: list[bytes] = []
     for line in head.split(b"\n"):
-        if line[:1] in (b" ", b"\t") and lines:
-            lines.append(line)
-            continue
-        if lines:
+        if lines and line[:1] not in (b" ", b"\t"):
             yield b"\n".join(lines)
-        if line in (b"", b"\r"):
-            yield None
-            return
-        lines = [line]
-    yield b"\n".join(lines)
+            lines = []
+        lines.append(line)
+    if lines != [b""]:
+        yield b"\n".join(lines)
 
 
 def author_domain(header: Header) -> str:
