@@ -161,6 +161,7 @@ def test_check_signature_fails_when_the_key_is_too_short() -> None:
         b"A: " + b"x" * 300_000,
         signed() + (b" " * 12_000 + b"x") * 2,
         signed() + b"x" * MAX_MAIL,
+        signed() + b"\n" * 1_000_001,
     ],
 )  # fmt: skip
 def test_check_signature_is_unknown_when_it_cannot_be_checked(mail: bytes) -> None:

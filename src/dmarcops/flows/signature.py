@@ -24,6 +24,7 @@ _DKIMPY: Any = import_module("dkim")  # it ships no types, and a type checker fi
 
 MAX_MAIL = 32 * 1_048_576
 """Octets of a mail above which its signatures are not checked."""
+_MAX_LINES = 1_000_000
 _MAX_HEADER = 262_144
 _MAX_HEADER_LINES = 5_000
 _MAX_SIGNATURES = 16
@@ -85,11 +86,13 @@ def _signatures(mail: bytes) -> Iterator[tuple[Any, int, Signature]]:
 
 
 def _is_checkable(mail: bytes) -> bool:
-    if not mail or len(mail) > MAX_MAIL:
+    if len(mail) > MAX_MAIL or mail.count(b"\n") > _MAX_LINES:
         return False
     end = _HEADER_END.search(mail, 0, _MAX_HEADER + 3)
     header_length = end.start() if end else len(mail)
     if header_length > _MAX_HEADER or mail.count(b"\n", 0, header_length) > _MAX_HEADER_LINES:
+        return False
+    if b"dkim-signature" not in mail[:header_length].lower():
         return False
     cost = 0
     for blanks in _BLANKS.finditer(mail):
