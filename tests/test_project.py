@@ -32,7 +32,7 @@ FOREIGN = [
     "--extra" + "-index-url",
 ]
 MAY_SAY = {"infra/lock-requirements.sh": ["--find" + "-links", "--index" + "-url"]}
-GROUPS = ("base", "test", "lint", "docs", "build", "lock")
+GROUPS = ("base", "server", "test", "lint", "docs", "build", "lock")
 
 
 def _files(folder: Path = ROOT) -> Iterator[Path]:
