@@ -3,16 +3,19 @@
 import re
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import SecretStr
 
 from dmarcops.config import Config, StoreConfig, load, nearest
 from dmarcops.errors import ConfigError
 from dmarcops.quantities import parse_duration
+from dmarcops.settings import Duration, Settings, Size
 
 SECRET = "s3cret-value"  # noqa: S105 - what must not show up in any message
 
@@ -40,7 +43,7 @@ def refusal(file: Path | None = None, environ: dict[str, str] | None = None) -> 
 
 def test_load_gives_the_defaults_when_there_is_no_file(write: Callable[[str], Path]) -> None:
     assert write is not None
-    assert load(None, environ={}) == Config()
+    assert load(None, environ={}).store == Config().store
     assert load(None, environ={}).store.url == "sqlite:///dmarcops.db"
 
 
@@ -77,12 +80,122 @@ def test_load_looks_in_the_xdg_directory_when_the_current_one_has_no_file(
     assert load(None, environ=environ).store.url == "sqlite:///here.db"
 
 
-def test_load_accepts_the_sections_of_other_parts_without_a_look_inside(write: Callable[[str], Path]) -> None:
+class Oauth(Settings):
+    """A table in a table."""
+
+    scope: str = ""
+
+
+class Mailbox(Settings):
+    """Settings to read a section into."""
+
+    host: str
+    port: int = 993
+    password: SecretStr | None = None
+    wait: Duration = timedelta(0)
+    most: Size = 1
+    ids: tuple[str, ...] = ()
+    urls: tuple[SecretStr, ...] = ()
+    oauth: Oauth = Oauth()
+
+
+def test_section_is_read_into_its_settings(write: Callable[[str], Path]) -> None:
     write(
-        '[mailboxes.rua]\nkind = "imap"\n[dns.aws]\nkind = "route53"\n[resolver]\nrecursive = []\n[submission]\n'
-        '[notify]\nurls = []\n[signers.pmta]\nkind = "powermta"\n[domains."example.com"]\nno_such_key = 1\n'
+        '[mailboxes.rua]\nkind = "imap"\nhost = "imap.example.com"\nwait = "5m"\nmost = "1KiB"\nids = ["a"]\n'
+        'password = { env = "RUA" }\nurls = [{ env = "RUA" }]\noauth = { scope = "x" }\n'
+        '[signers.pmta]\n[domains."example.com"]\nno_such_key = 1\n'
     )
-    assert load(None, environ={"DMARCOPS_DOMAINS__ANYTHING": "x"}) == Config()
+    config = load(None, environ={"RUA": SECRET, "DMARCOPS_MAILBOXES__RUA__PORT": "143"})
+    assert config.names("mailboxes") == ("rua",)
+    assert (config.names("domains"), config.names("dns")) == (("example.com",), ())
+    assert config.kind("mailboxes", "rua", ("imap", "pop3")) == "imap"
+    mailbox = config.read(("mailboxes", "rua"), Mailbox)
+    assert (mailbox.host, mailbox.port, mailbox.wait, mailbox.most) == (
+        "imap.example.com",
+        143,
+        timedelta(minutes=5),
+        1024,
+    )
+    assert (mailbox.ids, mailbox.oauth.scope) == (("a",), "x")
+    assert mailbox.password is not None
+    assert mailbox.password.get_secret_value() == mailbox.urls[0].get_secret_value() == SECRET
+    assert SECRET not in repr(config) + repr(mailbox)
+
+
+def test_environment_puts_values_where_the_file_has_none(write: Callable[[str], Path]) -> None:
+    write('[mailboxes."Example.com"]\nhost = "a"\n')
+    environ = {
+        "DMARCOPS_MAILBOXES__EXAMPLE_COM__HOST": "b",
+        "DMARCOPS_MAILBOXES__NEW__HOST": "c",
+        "DMARCOPS_MAILBOXES__NEW__IDS": '["x", "y"]',
+        "DMARCOPS_MAILBOXES__NEW__OAUTH__SCOPE": "z",
+    }
+    config = load(None, environ=environ)
+    assert config.read(("mailboxes", "Example.com"), Mailbox).host == "b"
+    new = config.read(("mailboxes", "new"), Mailbox)
+    assert (new.host, new.ids, new.oauth.scope) == ("c", ("x", "y"), "z")
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "hint"),
+    [
+        ("hots = 1", "unknown key hots", "did you mean host?"),
+        ('host = "a"\nzzzzzzz = 1', "unknown key zzzzzzz", "known are: host, port"),
+        ('host = "a"\noauth = { x = 1 }', "unknown key oauth.x", ""),
+        ("port = 1", "the key host is missing", ""),
+        ('host = "a"\nport = "s3cret-value"', "port: input should be a valid integer", ""),
+        ('host = "a"\nwait = "s3cret-value"', "wait: 's3cret-value' is not a duration", ""),
+        ('host = "a"\nmost = "big"', "most: 'big' is not a size", ""),
+        ('host = "a"\npassword = 5', "password: input should be a valid string", ""),
+        ('host = "a"\npassword = { env = "UNSET" }', "password: the environment variable UNSET is not set", ""),
+    ],
+)
+def test_section_is_refused_with_its_place(write: Callable[[str], Path], text: str, message: str, hint: str) -> None:
+    file = write(f"[mailboxes.rua]\n{text}\n")
+    with pytest.raises(ConfigError) as caught:
+        load(None, environ={}).read(("mailboxes", "rua"), Mailbox)
+    assert str(caught.value).startswith(str(file.name))
+    assert message in str(caught.value)
+    assert hint in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("path", "hint"),
+    [(("mailboxes", "rau"), "did you mean rua?"), (("dns", "aws"), ""), (("mailboxes", "rua", "host"), "")],
+)
+def test_table_that_is_not_there_is_named(write: Callable[[str], Path], path: tuple[str, ...], hint: str) -> None:
+    write('[mailboxes.rua]\nhost = "a"\n')
+    with pytest.raises(ConfigError, match=re.escape(f"there is no [{'.'.join(path)}]")) as caught:
+        load(None, environ={}).read(path, Mailbox)
+    assert hint in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("kind", "message", "hint"),
+    [
+        ('kind = "imaap"', "unknown kind 'imaap'", "did you mean imap?"),
+        ("", "kind is missing", "known are: imap, pop3"),
+    ],
+)
+def test_kind_that_nobody_knows_is_refused(write: Callable[[str], Path], kind: str, message: str, hint: str) -> None:
+    write(f"[mailboxes.rua]\n{kind}\n")
+    with pytest.raises(ConfigError, match=message) as caught:
+        load(None, environ={}).kind("mailboxes", "rua", ("pop3", "imap"))
+    assert hint in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("DMARCOPS_MAILBOXES__RUA__IDS", "[1, ", "is not a valid list or table"),
+        ("DMARCOPS_MAILBOXES__RUA__HOST__DEEP", "x", "inside of one that is no table"),
+    ],
+)
+def test_variable_of_a_section_is_refused_when_it_makes_no_sense(
+    write: Callable[[str], Path], name: str, value: str, message: str
+) -> None:
+    write('[mailboxes.rua]\nhost = "a"\n')
+    assert message in refusal(environ={name: value})[0]
 
 
 def test_load_reads_a_file_that_begins_with_a_byte_order_mark(write: Callable[[str], Path]) -> None:
@@ -144,7 +257,7 @@ def test_load_names_the_variable_when_it_refuses(
 def test_load_ignores_variables_that_are_no_keys(write: Callable[[str], Path]) -> None:
     write("")
     environ = {"DMARCOPS_STORE": "x", "DMARCOPS_CONFIG": "x", "OTHER_STORE__URL": "x", "DMARCOPS_HOME": "x"}
-    assert load(None, environ=environ) == Config()
+    assert load(None, environ=environ).store == Config().store
 
 
 def test_load_finds_a_secret_where_it_stands(write: Callable[[str], Path], tmp_path: Path) -> None:
@@ -225,10 +338,8 @@ def test_parse_duration_refuses_what_is_none(text: str) -> None:
 
 @given(st.text())
 def test_parse_duration_raises_nothing_else_whatever_the_text(text: str) -> None:
-    try:
+    with suppress(ConfigError):
         assert parse_duration(text) >= timedelta(0)
-    except ConfigError as error:
-        assert error.hint or "too long" in str(error)
 
 
 def test_nearest_is_the_likeliest_name_if_any() -> None:

@@ -2,23 +2,31 @@
 The configuration: TOML file and environment -> one frozen `Config`. The only reader of the environment.
 
 What wins, from the strongest: the command line, `DMARCOPS_SECTION__KEY` in the environment, the file, the default.
-Only `[store]` is used so far. The other sections of the file (`[mailboxes]`, `[dns]`, `[resolver]`, `[submission]`,
-`[notify]`, `[signers]`, `[domains]`) are known names and accepted as they are, without a look inside, since users have
-one file for everything; nothing of them is kept.
+`[store]` is read at once. The other sections are kept as they were given and read by `Config.read` when they are
+needed, each into the settings of the part that it is for, so that a defect in one does not keep the others from work.
 
 Never prints, logs or puts into an error a secret, or what a secret's command said. Opens no store.
 """
 
 import os
+import re
 import subprocess
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from dmarcops.errors import ConfigError
 from dmarcops.quantities import parse_size
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+    from dmarcops.settings import Settings
+
+S = TypeVar("S", bound="Settings")
 
 FILE_NAME = "dmarcops.toml"
 SECTIONS = ("store", "mailboxes", "dns", "resolver", "submission", "notify", "signers", "domains")
@@ -42,9 +50,83 @@ class StoreConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """All that the user configured."""
+    """
+    All that the user configured.
+
+    `tables` are the sections other than `[store]` as they were given, `place` names where, `environ` is where their
+    secrets may stand.
+    """
 
     store: StoreConfig = StoreConfig()
+    tables: Mapping[str, Mapping[str, object]] = field(default_factory=dict, repr=False)
+    place: str = "the configuration"
+    environ: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
+
+    def names(self, section: str) -> tuple[str, ...]:
+        """Return the names in a section of named tables, such as those of all mailboxes."""
+        return tuple(self.tables.get(section, {}))
+
+    def kind(self, section: str, name: str, known: Collection[str]) -> str:
+        """
+        Return the `kind` of a named table.
+
+        Raises:
+            ConfigError: There is no such table, or it is of no kind that is known.
+        """
+        kind = self._table((section, name)).get("kind")
+        if isinstance(kind, str) and kind in known:
+            return kind
+        near = nearest(str(kind), known)
+        hint = f"did you mean {near}?" if near else f"known are: {', '.join(sorted(known))}"
+        said = "kind is missing" if kind is None else f"unknown kind {kind!r}"
+        raise ConfigError(f"{self.place}: [{section}.{name}] {said}", hint=hint)
+
+    def read(self, path: tuple[str, ...], settings: type[S]) -> S:
+        """
+        Read a table into the settings that it is for, its secrets looked up; `kind` is left out.
+
+        Args:
+            path: The names of the table: `("mailboxes", "rua")` for `[mailboxes.rua]`.
+            settings: What it is read into.
+
+        Raises:
+            ConfigError: It cannot be used; the message says where it stands, and never quotes a value.
+        """
+        label = f"[{'.'.join(path)}]"
+        given = {
+            key: self._with_secrets(value, f"{self.place}: {label} {key}")
+            for key, value in self._table(path).items()
+            if key != "kind"
+        }
+        # Imported only where a section is read: it takes longer than most commands.
+        from pydantic import ValidationError  # noqa: PLC0415 - see above
+
+        try:
+            return settings.model_validate(given)
+        except ValidationError as error:
+            raise _invalid(error.errors(include_input=False), settings, f"{self.place}: {label}") from None
+
+    def _table(self, path: tuple[str, ...]) -> Mapping[str, object]:
+        table: object = self.tables
+        for depth, name in enumerate(path):
+            if not isinstance(table, Mapping) or not isinstance(table.get(name, {} if depth == 0 else None), Mapping):
+                raise ConfigError(
+                    f"{self.place}: there is no [{'.'.join(path)}]", hint=_known_hint(name, table if depth else ())
+                )
+            table = table.get(name, {})
+        return cast("Mapping[str, object]", table)
+
+    def _with_secrets(self, value: object, place: str) -> object:
+        match value:
+            case {"env": str(), **rest} | {"file": str(), **rest} if not rest:
+                return _text(_Given(value, place), self.environ)
+            case {"command": [str(), *_], **rest} if not rest:
+                return _text(_Given(value, place), self.environ)
+            case Mapping():
+                return {key: self._with_secrets(inner, f"{place}.{key}") for key, inner in value.items()}
+            case list():
+                return [self._with_secrets(inner, place) for inner in value]
+        return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +151,9 @@ def load(file: Path | None, *, store_url: str | None = None, environ: Mapping[st
         ConfigError: A file, key or value that cannot be used; the message says where it stands.
     """
     source = file or _default_file(environ)
-    given = _from_file(source) if source else {}
-    given |= _from_environment(environ)
+    document = _document(source) if source else {}
+    given = {key: _Given(value, f"{source}: [store] {key}") for key, value in document.pop("store", {}).items()}
+    given |= _from_environment(environ, document)
     if store_url is not None:
         given["url"] = _Given(store_url, "--store")
     default = StoreConfig()
@@ -81,7 +164,10 @@ def load(file: Path | None, *, store_url: str | None = None, environ: Mapping[st
             kept_message_bytes=(
                 _size(given["kept_message_bytes"]) if "kept_message_bytes" in given else default.kept_message_bytes
             ),
-        )
+        ),
+        tables=document,
+        place=str(source) if source else "environment",
+        environ=environ,
     )
 
 
@@ -100,8 +186,8 @@ def _default_file(environ: Mapping[str, str]) -> Path | None:
     return next((place for place in places if place.is_file()), None)
 
 
-def _from_file(file: Path) -> dict[str, _Given]:
-    """Return what `[store]` of `file` says."""
+def _document(file: Path) -> dict[str, dict[str, Any]]:
+    """Return what `file` says, its sections known, and the keys of `[store]`."""
     try:
         document = tomllib.loads(file.read_text(encoding="utf-8-sig"))
     except OSError as error:
@@ -112,24 +198,67 @@ def _from_file(file: Path) -> dict[str, _Given]:
         _check_name(name, SECTIONS, place=str(file), label=f"[{name}]")
         if not isinstance(table, dict):
             raise ConfigError(f"{file}: {name} is not a section", hint=f"write it as [{name}] with its keys below")
-    table = document.get("store", {})
-    for key in table:
+    for key in document.get("store", {}):
         _check_name(key, _store_keys(), place=str(file), label=f"[store] {key}")
-    return {key: _Given(value, f"{file}: [store] {key}") for key, value in table.items()}
+    return document
 
 
-def _from_environment(environ: Mapping[str, str]) -> dict[str, _Given]:
-    """Return what the variables `DMARCOPS_STORE__KEY` say."""
+def _from_environment(environ: Mapping[str, str], document: dict[str, dict[str, Any]]) -> dict[str, _Given]:
+    """Return what the variables `DMARCOPS_STORE__KEY` say, and put those of other sections into the document."""
     given = {}
     for name, value in environ.items():
-        section, separator, key = name.removeprefix(_ENV_PREFIX).lower().partition("__")
-        if not (name.startswith(_ENV_PREFIX) and separator):
+        section, *keys = name.removeprefix(_ENV_PREFIX).lower().split("__")
+        if not (name.startswith(_ENV_PREFIX) and keys):
             continue
         _check_name(section, SECTIONS, place="environment", label=name)
         if section == "store":
-            _check_name(key, _store_keys(), place="environment", label=name)
-            given[key] = _Given(value, name)
+            _check_name("__".join(keys), _store_keys(), place="environment", label=name)
+            given["__".join(keys)] = _Given(value, name)
+        else:
+            _put(document.setdefault(section, {}), keys, value, name)
     return given
+
+
+def _put(table: dict[str, Any], keys: list[str], text: str, variable: str) -> None:
+    """Put a value of the environment where its variable says; `EXAMPLE_COM` is the table `example.com` if there is."""
+    *parents, last = keys
+    for key in parents:
+        table = table.setdefault(_spelled(key, table), {})
+        if not isinstance(table, dict):
+            raise ConfigError(f"environment: {variable} is for a key inside of one that is no table")
+    try:
+        # What is no text is written as in the file: ["a", "b"], 993, true.
+        value: object = tomllib.loads(f"value = {text}")["value"] if text.startswith(("[", "{")) else text
+    except ValueError as error:
+        raise ConfigError(f"environment: {variable} is not a valid list or table: {error}") from error
+    table[_spelled(last, table)] = value
+
+
+def _spelled(key: str, table: Mapping[str, object]) -> str:
+    """Return the key of the table that a variable's name means, which has capitals and underscores only."""
+    return next((known for known in table if re.sub(r"[^a-z0-9]", "_", known.lower()) == key), key)
+
+
+def _invalid(errors: "Sequence[ErrorDetails]", settings: "type[Settings]", place: str) -> ConfigError:
+    """Return what is wrong with a table in our words, a misspelt key first: it is why another one is missing."""
+    error = next((error for error in errors if error["type"] == "extra_forbidden"), errors[0])
+    where = ".".join(str(part) for part in error["loc"])
+    known = list(settings.model_fields)
+    if error["type"] == "extra_forbidden":
+        near = known if len(error["loc"]) == 1 else ()
+        return ConfigError(f"{place}: unknown key {where}", hint=_known_hint(str(error["loc"][-1]), near))
+    if error["type"] == "missing":
+        return ConfigError(f"{place}: the key {where} is missing")
+    message = error["msg"].removeprefix("Value error, ")
+    return ConfigError(f"{place} {where}: {message[:1].lower()}{message[1:]}" if where else f"{place}: {message}")
+
+
+def _known_hint(name: str, known: object) -> str:
+    names = [str(key) for key in known] if isinstance(known, Iterable) else []
+    near = nearest(name, names)
+    if near:
+        return f"did you mean {near}?"
+    return f"known are: {', '.join(names)}" if names else ""
 
 
 def _store_keys() -> list[str]:

@@ -16,6 +16,7 @@ from dmarcops.report.model import (
     DkimAuthResult,
     DkimResultType,
     DmarcResult,
+    Domain,
     Evaluation,
     Extension,
     OverrideReason,
@@ -25,6 +26,7 @@ from dmarcops.report.model import (
     Record,
     Repair,
     Report,
+    Selector,
     SpfAuthResult,
     SpfResultType,
     SpfScope,
@@ -82,9 +84,11 @@ def test_parse_reads_a_plain_report_without_repairs() -> None:
     assert record.evaluation.policy_evaluated.disposition is Disposition.NONE
     assert record.evaluation.policy_evaluated.dmarc is DmarcResult.PASS
     assert record.evaluation.identifiers.header_from == "example.com"
-    assert record.evaluation.auth_results.dkim == (DkimAuthResult("example.com", "s1", DkimResultType.PASS, None),)
+    assert record.evaluation.auth_results.dkim == (
+        DkimAuthResult(Domain("example.com"), Selector("s1"), DkimResultType.PASS, None),
+    )
     assert record.evaluation.auth_results.spf == (
-        SpfAuthResult("bounce.example.com", SpfScope.MFROM, SpfResultType.PASS, None),
+        SpfAuthResult(Domain("bounce.example.com"), SpfScope.MFROM, SpfResultType.PASS, None),
     )
     assert (report.record_count, report.mail_count) == (1, 3)
 
@@ -103,7 +107,8 @@ RFC9990 = """<feedback xmlns="urn:ietf:params:xml:ns:dmarc-2.0">
 </policy_evaluated></row><identifiers><header_from>example.com</header_from><envelope_from/></identifiers>
 <auth_results><dkim><domain>example.com</domain><selector>abc123</selector><result>pass</result>
 <human_result lang="en">good</human_result></dkim><spf><domain>example.com</domain><result>policy</result>
-<human_result>odd</human_result></spf></auth_results><b:more xmlns:b="urn:example:b"><b:deep>1</b:deep></b:more></record>
+<human_result>odd</human_result></spf></auth_results>
+<b:more xmlns:b="urn:example:b"><b:deep>1</b:deep></b:more></record>
 </feedback>"""
 
 
@@ -126,7 +131,7 @@ def test_parse_reads_everything_that_rfc_9990_has() -> None:
     assert said.policy_evaluated.reasons == (OverrideReason(OverrideType.POLICY_TEST_MODE, "t=y"),)
     assert said.identifiers.envelope_from is None
     assert said.auth_results.dkim[0].human_result == "good"
-    assert said.auth_results.spf == (SpfAuthResult("example.com", None, SpfResultType.POLICY, "odd"),)
+    assert said.auth_results.spf == (SpfAuthResult(Domain("example.com"), None, SpfResultType.POLICY, "odd"),)
     assert [extension.path for extension in said.extensions] == ["record/more"]
 
 
@@ -138,7 +143,7 @@ def test_parse_reads_everything_that_rfc_9990_has() -> None:
         ('<feedback xmlns="http//dmarc.org/dmarc-xml/0.1">', "</feedback>"),
         ('<ns1:feedback xmlns:ns1="http://dmarc.org/dmarc-xml/0.1">', "</ns1:feedback>"),
         ("<FEEDBACK>", "</FEEDBACK>"),
-        ('<feedback xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xsi:noNamespaceSchemaLocation="x">', "</feedback>"),
+        ('<feedback xmlns:x="http://www.w3.org/2001/XMLSchema-instance" x:schemaLocation="x">', "</feedback>"),
     ],
 )  # fmt: skip
 def test_parse_matches_local_names_whatever_the_namespace(root: str, end: str) -> None:
@@ -190,7 +195,7 @@ def test_parse_sees_rfc_9990_in_practice_by_what_only_it_has(change: tuple[str, 
         (lambda text: text.encode() + b"\n\n", None),
         (lambda text: text.encode() + b"\0\0", None),
         (lambda text: text.encode() + b"junk", ("trailing-data", "junk")),
-        (lambda text: text[: text.index("?>") + 2].encode() + b"<!-- x --><?y?>" + text.partition("?>")[2].encode(), None),
+        (lambda text: text.replace("?>", "?><!-- x --><?y?>", 1).encode(), None),
         (lambda text: text.partition("?>")[2].encode(), None),
         (lambda text: text.replace("\n", "").encode(), None),
         (lambda text: text.replace("\n", "\r\n").encode(), None),
@@ -199,9 +204,9 @@ def test_parse_sees_rfc_9990_in_practice_by_what_only_it_has(change: tuple[str, 
         (lambda text: text.replace("UTF-8", "x-nonsense").encode(), ("unknown-encoding", "x-nonsense")),
         (lambda text: text.replace("UTF-8", "windows-9999").encode(), ("unknown-encoding", "windows-9999")),
         (lambda text: text.replace("UTF-8", "hex").encode(), ("unknown-encoding", "hex")),
-        (lambda text: text.replace("<feedback>", '<!DOCTYPE feedback SYSTEM "x.dtd"><feedback>').encode(), ("doctype", "")),
+        (lambda text: text.replace("<feed", '<!DOCTYPE feedback SYSTEM "x.dtd"><feed', 1).encode(), ("doctype", "")),
         (
-            lambda text: text.replace("<feedback>", "<!DOCTYPE feedback [<!ELEMENT a (#PCDATA)>]>\n<feedback>").encode(),
+            lambda text: text.replace("<feed", "<!DOCTYPE feedback [<!ELEMENT a (#PCDATA)>]>\n<feed", 1).encode(),
             ("doctype", ""),
         ),
         (lambda text: text.encode()[:-1], ("unclosed-root", "")),
@@ -210,7 +215,10 @@ def test_parse_sees_rfc_9990_in_practice_by_what_only_it_has(change: tuple[str, 
             lambda text: text.replace("<feedback>", '<xs:schema xmlns:xs="x" targetNamespace="y"> <feedback>').encode(),
             ("stray-schema", '<xs:schema xmlns:xs="x" targetNamespace="y">'),
         ),
-        (lambda text: text.replace("<feedback>", "<n:feedback>").replace("</f", "</n:f").encode(), ("undeclared-prefix", "n")),
+        (
+            lambda text: text.replace("<feedback>", "<n:feedback>").replace("</f", "</n:f").encode(),
+            ("undeclared-prefix", "n"),
+        ),
         (lambda text: text.replace("<feedback>", '<feedback xsi:a="b">').encode(), ("undeclared-prefix", "xsi")),
     ],
 )  # fmt: skip
@@ -264,7 +272,7 @@ def refused(data: bytes, **limits: int) -> ReportError:
     return caught.value
 
 
-@pytest.mark.parametrize("cut", [100, 400, 700, 900, 1100, len(REPORT) - 12, len(REPORT) - 8])
+@pytest.mark.parametrize("cut", [100, 400, 700, 800, len(REPORT) - 12, len(REPORT) - 8])
 def test_parse_refuses_a_truncated_document_as_retryable(cut: int) -> None:
     error = refused(REPORT.encode()[:cut])
     assert (error.code, error.outcome) == ("xml-truncated", "retry")
@@ -367,7 +375,7 @@ def test_source_ip_is_read_or_noted(text: str, source_ip: str | None, code: str 
     ("text", "domain", "code"),
     [
         ("EXAMPLE.Com.", "example.com", []),
-        ("bücher.example", "xn--bcher-kva.example", []),
+        ("bücher.example", "xn--bcher-kva.example", ["foreign-header-from"]),
         ("_dmarc.example.com", "_dmarc.example.com", []),
         ("user@mail.example.com", "mail.example.com", ["address-for-domain"]),
         ("example.com&lt;foo", "example.com<foo", ["invalid-domain", "foreign-header-from"]),
@@ -382,10 +390,7 @@ def test_source_ip_is_read_or_noted(text: str, source_ip: str | None, code: str 
 def test_header_from_is_read_or_noted(text: str, domain: str | None, code: list[str]) -> None:
     report = parse(changed(("<header_from>example.com<", f"<header_from>{text}<")))
     assert only(report).evaluation.identifiers.header_from == domain
-    assert [name for name, _ in codes(report) if not (domain and name == "foreign-header-from" and "@" in text)] == [
-        name for name in code if name in {name for name, _ in codes(report)}
-    ]
-    assert {name for name, _ in codes(report)} >= set(code)
+    assert [name for name, _ in codes(report)] == code
 
 
 @pytest.mark.parametrize(
@@ -524,7 +529,8 @@ def test_record_is_kept_when_a_part_of_it_is_missing(old: str, new: str, path: s
 
 
 def test_repeated_elements_count_once_and_are_noted() -> None:
-    report = parse(changed(("<count>3</count>", "<count>3</count><count>4</count>"), ("<dkim>pass</dkim>", "<dkim>pass</dkim><dkim>fail</dkim>")))  # fmt: skip
+    counts = ("<count>3</count>", "<count>3</count><count>4</count>")
+    report = parse(changed(counts, ("<dkim>pass</dkim>", "<dkim>pass</dkim><dkim>fail</dkim>")))
     assert report.mail_count == 3
     assert only(report).evaluation.policy_evaluated.dkim is DmarcResult.PASS
     assert codes(report) == [
@@ -630,7 +636,9 @@ def test_period_is_kept_as_sent_and_noted_when_odd(end: str, code: list[str]) ->
         ("<p>none</p>", "<p>none</p><fo/>", "fo", None, []),
     ],
 )
-def test_policy_is_read_or_noted(old: str, new: str, attribute: str, value: object, code: list[str]) -> None:
+def test_policy_is_read_or_noted(  # noqa: PLR0917 - a column of the table each
+    old: str, new: str, attribute: str, value: object, code: list[str]
+) -> None:
     report = parse(changed((old, new)))
     assert getattr(report.policy_published, attribute) == value
     assert sorted(name for name, _ in codes(report)) == sorted(code)
@@ -640,9 +648,12 @@ def test_repeated_heads_complete_each_other() -> None:
     report = parse(
         changed(
             ("<email>dmarc@receiver.example</email>", ""),
-            ("<policy_published>", "<report_metadata><email>b@receiver.example</email></report_metadata><policy_published>"),
+            (
+                "<policy_published>",
+                "<report_metadata><email>b@receiver.example</email></report_metadata><policy_published>",
+            ),
         )
-    )  # fmt: skip
+    )
     metadata = report.report_metadata
     assert (metadata.org_name, metadata.email, metadata.report_id) == ("Receiver", "b@receiver.example", "id-1")
     assert ("repeated-element", "report_metadata") in codes(report)

@@ -53,8 +53,6 @@ class Totals:
         """Count a message that was recorded."""
         self.messages += 1
         self.payloads += len(result.payloads)
-        if not result.payloads:
-            self.not_a_report += 1
         for payload in result.payloads:
             match payload.outcome:
                 case Outcome.STORED:

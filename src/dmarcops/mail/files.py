@@ -168,17 +168,27 @@ def reopened(origin: str) -> FileMessage | MboxMessage | None:
 
 
 def _below(top: Path) -> Iterator[FileMessage | MboxMessage]:
-    unlisted: list[OSError] = []
-    for folder, folders, names in os.walk(top, onerror=unlisted.append):
-        is_maildir = _MAILDIR.issubset(folders)
-        folders[:] = sorted(name for name in folders if not (is_maildir and name == "tmp"))
-        for name in sorted(names):
-            path = Path(folder) / name
-            if is_maildir or name.startswith(".") or not _is_regular(path):
-                continue
+    """Walk a folder, all that is in it in the order of the names; links to folders are not followed."""
+    waiting = [top]
+    while waiting:
+        path = waiting.pop()
+        if not path.is_dir():
             yield from _of_file(path)
-    for error in unlisted:
-        yield FileMessage(str(error.filename), Path(error.filename))
+            continue
+        try:
+            entries = sorted(path.iterdir())
+        except OSError:
+            yield FileMessage(str(path), path)
+            continue
+        is_maildir = _MAILDIR.issubset(entry.name for entry in entries)
+        waiting += [entry for entry in reversed(entries) if _is_looked_at(entry, in_maildir=is_maildir)]
+
+
+def _is_looked_at(path: Path, *, in_maildir: bool) -> bool:
+    """Leave out what a Maildir has for itself (its delivery under way, its indexes), and hidden files."""
+    if path.is_dir():
+        return not path.is_symlink() and not (in_maildir and path.name == "tmp")
+    return not in_maildir and not path.name.startswith(".") and _is_regular(path)
 
 
 def _is_regular(path: Path) -> bool:

@@ -49,7 +49,7 @@ _TAG_WITH_COLON = re.compile(r"</?[A-Za-z_][^<>:]*:[^<>]*>")
 _PREFIX = re.compile(r"""((?:^</?|["'\s]))(?!xmlns:|xml:)([\w.-]+):(?=[\w.-]+\s*(?:=\s*["']|[\s/>]))""")
 _DECLARED_PREFIX = re.compile(r"\bxmlns:([\w.-]+)\s*=")
 _ESCAPED_OCTET = re.compile("[\udc80-\udcff]")
-_ROOT_END = re.compile(r"</\s*(?:[\w.-]+:)?feedback\s*>", re.IGNORECASE)
+_ROOT_END = re.compile(r"</\s*(?:[\w.-]+:)?feedback\s*>|<(?:[\w.-]+:)?feedback\b[^<>]*/>", re.IGNORECASE)
 _ROOT_START = re.compile(r"<(?:[\w.-]+:)?feedback[\s>]", re.IGNORECASE)
 
 _UNFINISHED_ROOT_END = re.compile(r"</\s*(?:[\w.-]+:)?feedback\s*$", re.IGNORECASE)
@@ -114,7 +114,7 @@ def _codec(head: bytes, notes: Notes) -> tuple[str | None, int]:
 
 def _is_known(name: str) -> bool:
     try:
-        b"".decode(name)
+        codecs.lookup(name)
     except LookupError:
         return False
     return True
@@ -138,8 +138,12 @@ def _without_prolog(head: bytes, notes: Notes) -> bytes:
     position = 0
     junk = _LEADING_JUNK.match(head)
     if junk:
-        notes.add("leading-data" if junk.group().strip() else "leading-space")
         position = junk.end()
+        if junk.group().strip():
+            notes.add("leading-data")
+        elif head.startswith(b"<?xml", position):
+            # Before anything but a declaration, blanks are well-formed (XML 1.0 section 2.8).
+            notes.add("leading-space")
     while True:
         skipped = _SKIPPED.match(head, position)
         doctype = _DOCTYPE.match(head, position)
@@ -203,15 +207,15 @@ class Mender:
         text = self._text(piece)
         if self.ended:
             return self._beyond(text)
+        if last and _UNFINISHED_ROOT_END.search(text):
+            self._notes.add("unclosed-root")
+            text += ">"
         text = _ILLEGAL_CHARACTER.sub(self._illegal, text)
         text = _AMPERSAND.sub(self._ampersand, text)
         text = _LESS_THAN.sub(self._less_than, text)
         text = _STRAY_SCHEMA.sub(self._schema, text)
         self._declared.update(_DECLARED_PREFIX.findall(text))
         text = _TAG_WITH_COLON.sub(self._without_prefixes, text)
-        if last and _UNFINISHED_ROOT_END.search(text):
-            self._notes.add("unclosed-root")
-            text += ">"
         end = _ROOT_END.search(text)
         if end:
             self.ended = True
@@ -241,9 +245,9 @@ class Mender:
         if reference is None:
             self._notes.add("bare-ampersand")
             return "&amp;"
-        meant = html.unescape(match.group())
-        if reference.startswith("#") and not _ILLEGAL_CHARACTER.search(meant):
+        if reference.startswith("#") and _is_legal(reference):
             return match.group()
+        meant = html.unescape(match.group())
         self._notes.add("unknown-reference", detail=match.group())
         if meant == match.group():
             return f"&amp;{reference}"
@@ -265,6 +269,16 @@ class Mender:
             return match.group()
         self._notes.add("undeclared-prefix", detail=match.group(2))
         return match.group(1)
+
+
+def _is_legal(reference: str) -> bool:
+    """Tell whether a numeric reference (`#65;`, `#x41;`) is to a character that XML has."""
+    digits = reference[1:-1].lower()
+    try:
+        character = chr(int(digits[1:], 16) if digits.startswith("x") else int(digits))
+    except (ValueError, OverflowError):
+        return False
+    return not _ILLEGAL_CHARACTER.search(character)
 
 
 def _utf8_or_windows_1252(piece: bytes) -> str:

@@ -85,6 +85,11 @@ class Fields:
             self.reader.notes.add("repeated-element", f"{self.path}/{name}", str(len(found)))
         return found[0]
 
+    def check_once(self, *names: str) -> None:
+        """Note which of these children stand there more than once."""
+        for name in names:
+            self.one(name)
+
     def text(self, name: str) -> str | None:
         """The text of the first child of that name that has one, without surrounding white space."""
         found = self._children.get(name)

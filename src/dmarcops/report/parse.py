@@ -223,6 +223,7 @@ class _Pass:
             else:
                 self._head(element, name)
             if element.tail and element.tail.strip():
+                self._notes.record = 0
                 self._notes.add("stray-text", "", element.tail.strip())
         if batch:
             self._add(batch)

@@ -147,12 +147,10 @@ class RecordReader:
         evaluated = self._child(row, "policy_evaluated", _EVALUATED)
         identifiers = self._child(record, "identifiers", _IDENTIFIERS)
         results = self._child(record, "auth_results", _AUTH_RESULTS)
-        return Evaluation(
-            self._policy_evaluated(evaluated),
-            self._identifiers(identifiers),
-            self._auth_results(results),
-            self._reader.take_extensions(),
-        )
+        said = (self._policy_evaluated(evaluated), self._identifiers(identifiers), self._auth_results(results))
+        if row is not None:
+            row.check_once("source_ip", "count")
+        return Evaluation(*said, self._reader.take_extensions())
 
     def _child(self, parent: Fields | None, name: str, schema: tuple[str, ...]) -> Fields | None:
         if parent is None:

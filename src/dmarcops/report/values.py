@@ -224,5 +224,7 @@ def _iso_8601(text: str, notes: Notes, path: str) -> int | None:
         seconds = int((time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp())
     except (ValueError, OverflowError):
         return None
+    if seconds < 0:
+        return None
     notes.add("time-format", path, text)
-    return seconds if seconds >= 0 else None
+    return seconds

@@ -1,0 +1,167 @@
+"""What an ingest leaves in the store, tells its source, and counts."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from builders import ask
+from dmarcops.errors import MailError, StoreError
+from dmarcops.flows import ingest as module
+from dmarcops.flows.ingest import Totals
+from dmarcops.ports import Handling, Message
+from dmarcops.store.engine import Store
+from flows_ingest import Steps, ingest
+from sources import Deadly, Held, Mine, Source, TooBig, Unreadable, document
+
+
+def run(store: Store, folder: Path, *batches: Sequence[Message], jobs: int = 0) -> tuple[Totals, Source]:
+    """Ingest some batches."""
+    totals, source = Totals(), Source(batches)
+    with ingest(store, folder, jobs=jobs) as (flow, _):
+        flow.run(source, "", totals)
+    return totals, source
+
+
+@pytest.mark.parametrize("jobs", [0, 2])
+def test_everything_is_counted_and_settled_when_it_is_committed(store: Store, tmp_path: Path, jobs: int) -> None:
+    truncated = document(8)[:-20]
+    batch: list[Message] = [
+        Held("new", document(1, records=3)),
+        Held("again", document(1, records=3)),
+        Held("other", document(1, records=2)),
+        Held("empty", b""),
+        Held("html", b"<html></html>"),
+        Held("cut", truncated),
+        Held("bad", b"<feedback><a></b></feedback>"),
+        TooBig("big"),
+        Unreadable("gone"),
+        Held("repaired", document(2).replace(b"receiver.example<", b"A & B<")),
+    ]
+    totals, source = run(store, tmp_path, batch, jobs=jobs)
+    assert totals == Totals(
+        messages=10,
+        payloads=10,
+        new=2,
+        duplicate=1,
+        conflict=1,
+        rejected=2,
+        not_a_report=2,
+        retry=2,
+        records=4,
+        mail_count=7,
+        repaired=1,
+        unreadable=["gone: Input/output error"],
+    )
+    kept = {"new", "again", "other", "repaired"}
+    assert source.settled == [(message.origin, _handling(message.origin, archived=kept)) for message in batch]
+    assert ask(store, "SELECT outcome, count(*) FROM ledger GROUP BY outcome ORDER BY outcome") == [
+        ("conflict", 1),
+        ("corrupt", 1),
+        ("duplicate", 1),
+        ("not-a-report", 2),
+        ("retry", 2),
+        ("stored", 2),
+        ("unsupported", 1),
+    ]
+
+
+def _handling(origin: str, *, archived: set[str]) -> Handling:
+    if origin == "gone":
+        return Handling.LEAVE
+    return Handling.ARCHIVE if origin in archived else Handling.INVALID
+
+
+def test_nothing_happens_when_a_batch_is_empty(store: Store, tmp_path: Path) -> None:
+    totals, source = run(store, tmp_path, [])
+    assert (totals, source.settled) == (Totals(), [])
+
+
+def test_totals_stay_when_the_same_is_ingested_again(store: Store, tmp_path: Path) -> None:
+    batch = [Held(f"{n}.xml", document(n)) for n in range(5)]
+    assert run(store, tmp_path, batch)[0].new == 5
+    before = ask(store, "SELECT outcome, origin FROM ledger ORDER BY id")
+    totals, _ = run(store, tmp_path, batch)
+    assert (totals.new, totals.duplicate, totals.messages) == (0, 5, 5)
+    assert ask(store, "SELECT outcome, origin FROM ledger ORDER BY id") == before
+    assert ask(store, "SELECT count(*), sum(mail_count) FROM report") == [(5, 5)]
+
+
+@pytest.mark.parametrize("jobs", [0, 1])
+def test_what_was_committed_stays_when_the_source_fails(store: Store, tmp_path: Path, jobs: int) -> None:
+    batches = [[Held("1", document(1))], [Held("2", document(2))], [Held("3", document(3))]]
+    source = Source(batches, fails_after=2)
+    totals = Totals()
+    with ingest(store, tmp_path, jobs=jobs) as (flow, _), pytest.raises(MailError):
+        flow.run(source, "", totals)
+    settled = [origin for origin, _ in source.settled]
+    assert [origin for (origin,) in ask(store, "SELECT origin FROM ledger ORDER BY id")] == settled
+    assert totals.new == len(settled)
+    assert settled == ["1", "2"][: len(settled)]
+
+
+def test_nothing_is_settled_when_the_store_fails(store: Store, tmp_path: Path) -> None:
+    source = Source([[Held("1", document(1))]])
+    with ingest(store, tmp_path) as (flow, saved):
+        with store.write() as connection:
+            connection.exec_driver_sql("DROP VIEW override_reasons")
+            connection.exec_driver_sql("DROP VIEW selector_usage")
+            connection.exec_driver_sql("ALTER TABLE override_reason RENAME TO elsewhere")
+            connection.exec_driver_sql("ALTER TABLE ledger RENAME TO gone")
+        with pytest.raises(StoreError):
+            flow.run(source, "", Totals())
+    assert (source.settled, saved) == ([], [])
+    assert list(tmp_path.glob("*.records")) == []
+
+
+def test_checkpoint_is_saved_after_each_settled_batch_unless_it_is_empty(store: Store, tmp_path: Path) -> None:
+    batches = [[Held("1", document(1))], [Held("2", document(2))]]
+    with ingest(store, tmp_path) as (flow, saved):
+        flow.run(Source(batches, checkpoint="7:2"), "7:0", Totals())
+        assert saved == ["7:2", "7:2"]
+        flow.run(Source(batches, checkpoint=""), "", Totals())
+        assert saved == ["7:2", "7:2"]
+
+
+def test_large_reports_have_transactions_of_their_own_and_leave_no_file(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "BATCH_RECORDS", 5_000)
+    large = [Held(f"{n}.xml", document(n, records=12_000, selectors=7)) for n in (1, 2)]
+    steps = Steps()
+    totals = Totals()
+    with ingest(store, tmp_path, steps=steps) as (flow, _):
+        flow.run(Source([[*large, Held("small", document(3))]]), "", totals)
+    assert (totals.new, totals.records, steps.done) == (3, 24_001, 3)
+    assert ask(store, "SELECT sum(mail_count) FROM record") == [(totals.mail_count,)]
+    assert ask(store, "SELECT sum(mail_count) FROM evaluation") == [(totals.mail_count,)]
+    assert list(tmp_path.glob("*.records")) == []
+
+
+def test_message_that_kills_its_process_gets_its_line_and_the_others_are_stored(store: Store, tmp_path: Path) -> None:
+    batch: list[Message] = [Held(f"{n}.xml", document(n)) for n in range(20)]
+    batch[3] = Deadly("deadly")
+    later = [[Held(f"later {n}", document(n))] for n in (30, 31, 32)]
+    totals, source = run(store, tmp_path, batch, *later, jobs=2)
+    assert (totals.new, totals.retry, totals.messages) == (22, 1, 23)
+    assert totals.unreadable == ["deadly: looking at it ended the process: out of memory, or killed"]
+    assert ask(store, "SELECT origin, code FROM ledger WHERE outcome = 'retry'") == [("deadly", "worker-died")]
+    assert ("deadly", Handling.LEAVE) in source.settled
+
+
+def test_message_is_stored_when_it_was_not_what_killed_the_process(store: Store, tmp_path: Path) -> None:
+    batch: list[Message] = [
+        Held("1", document(1)),
+        Mine("mine", document(2), tmp_path / "trodden"),
+        Held("3", document(3)),
+    ]
+    totals, _ = run(store, tmp_path, batch, jobs=1)
+    assert (totals.new, totals.retry, totals.unreadable) == (3, 0, [])
+
+
+def test_source_is_kept_alive_while_a_worker_is_at_work(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dmarcops.flows.lookers.ALIVE_SECONDS", 0.001)
+    _, source = run(store, tmp_path, [Held("large", document(1, records=20_000))], jobs=1)
+    assert source.kept_alive > 0

@@ -1,0 +1,86 @@
+"""What is found in a message, and what a defect of ours makes of it."""
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from dmarcops.flows.collect import CHUNK_RECORDS, IN_MEMORY
+from dmarcops.flows.look import Found, Rules, look
+from dmarcops.report.align import suffix_list
+from dmarcops.report.limits import Limits
+from dmarcops.report.parse import parse
+from dmarcops.store.intake import IncomingRejection, Outcome
+from sources import Held, document
+
+
+def rules(folder: Path, **limits: int) -> Rules:
+    return Rules(limits=Limits(**limits), kept_bytes=1_000_000, folder=folder)
+
+
+@pytest.mark.parametrize("records", [1, CHUNK_RECORDS, CHUNK_RECORDS + 1, IN_MEMORY + 3 * CHUNK_RECORDS])
+@pytest.mark.parametrize("selectors", [1, 9_001])
+def test_records_of_a_report_are_those_of_the_parser(tmp_path: Path, records: int, selectors: int) -> None:
+    data = document(1, records=records, selectors=selectors)
+    [found] = look(Held("a.xml", data), rules(tmp_path)).payloads
+    assert isinstance(found, Found)
+    assert tuple(found.records.records()) == parse(data).records
+    numbers = [number for chunk in found.records.chunks(suffix_list()) for number, _, _ in chunk.records]
+    assert len(numbers) == records
+    assert len(set(numbers)) >= min(records, selectors)
+    assert bool(list(tmp_path.iterdir())) == (records > IN_MEMORY)
+    found.records.release()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_is_left_of_a_large_report_that_turns_out_damaged(tmp_path: Path) -> None:
+    data = document(1, records=IN_MEMORY * 2)[:-30]
+    [rejected] = look(Held("a.xml", data), rules(tmp_path)).payloads
+    assert isinstance(rejected, IncomingRejection)
+    assert (rejected.outcome, rejected.code) == (Outcome.RETRY, "xml-truncated")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_large_report_is_read_again_when_it_has_to_be_repaired(tmp_path: Path) -> None:
+    data = document(1, records=IN_MEMORY * 2).replace(b"</feedback>", b"</feedback")
+    [found] = look(Held("a.xml", data), rules(tmp_path)).payloads
+    assert isinstance(found, Found)
+    assert found.report.record_count == sum(1 for _ in found.records.records()) == IN_MEMORY * 2
+    assert len(list(tmp_path.iterdir())) == 1
+    found.records.release()
+
+
+def test_message_is_kept_when_something_in_it_is_not_stored_and_it_is_small_enough(tmp_path: Path) -> None:
+    assert look(Held("a", document(1)), rules(tmp_path)).raw is None
+    assert look(Held("a", b"<html/>"), rules(tmp_path)).raw == b"<html/>"
+    assert look(Held("a", b"<html/>"), Rules(limits=Limits(), kept_bytes=6, folder=tmp_path)).raw is None
+
+
+def test_other_kinds_of_reports_are_named(tmp_path: Path) -> None:
+    fields = b"Feedback-Type: abuse\r\nUser-Agent: a\r\nVersion: 1\r\n"
+    [payload] = look(Held("a", fields), rules(tmp_path)).payloads
+    assert isinstance(payload, IncomingRejection)
+    assert payload.code == "feedback-report"
+
+
+def test_defect_of_ours_becomes_a_line_to_be_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("a defect")
+
+    monkeypatch.setattr("dmarcops.flows.look.read", fail)
+    with caplog.at_level(logging.ERROR, logger="dmarcops"):
+        [payload] = look(Held("a.xml", document(1)), rules(tmp_path)).payloads
+    assert isinstance(payload, IncomingRejection)
+    assert (payload.outcome, payload.code) == (Outcome.RETRY, "internal-error")
+    assert caplog.records[0].getMessage() == "a.xml: ZeroDivisionError"
+
+
+def test_message_that_cannot_be_read_to_its_end_is_met_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("dmarcops.flows.look.read", fail)
+    looked = look(Held("a.xml", document(1)), rules(tmp_path))
+    assert (looked.sha256, looked.problem) == ("", "a.xml: No space left on device")
