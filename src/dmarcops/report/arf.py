@@ -7,7 +7,7 @@ a `multipart/report`. Exim and cPanel send no fields but a text that says the sa
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 
 from dmarcops.errors import ReportError
@@ -105,7 +105,11 @@ def _assign(pieces: Iterator[_Piece], found: FeedbackParts) -> None:
     for piece in pieces:
         if piece.form in _REPORT_FORMS and not has_report:
             has_report = True
-            found.repairs = piece.repairs
+            # A line of a header can be anything, the subject too.
+            found.repairs = tuple(
+                replace(repair, detail="") if repair.code == "broken-part-header" else repair
+                for repair in piece.repairs
+            )
             if _FIELD.search(piece.data):
                 found.fields = HeaderFields(piece.data, all_lines=True)
             else:

@@ -40,6 +40,8 @@ _ADDRESS_LENGTH = 1_000
 
 _METHOD = re.compile(r"(?:^|[;\s])(dkim|spf|dmarc)\s*=\s*([a-z]{1,20})", re.IGNORECASE)
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*+"')
+_WORD = re.compile(r'(?:"[^"]*"(?=@)|[^\s;,<>])+')
+_BLANKS = re.compile(r" ?@ ?")
 _ANGLES = re.compile(r"<([^<>]*)>")
 _IP = re.compile(r"\bIP(?:\s+address)?\s*:?\s+\[?([0-9a-f.:]{3,45})\b", re.IGNORECASE)
 _TAG = re.compile(r"(?:^|;)\s*([ds])\s*=\s*([^;\s]+)")
@@ -147,8 +149,9 @@ class _Reading:
             self._fields = _fields_of_text(parts.text)
         else:
             self._fields = parts.fields
-        for line in self._fields.junk:
-            notes.add("broken-field", "", redactor.text(line))
+        if self._fields.junk_lines:
+            # Not quoted: nobody knows what it is.
+            notes.add("broken-field", "", str(self._fields.junk_lines))
         for name in _ONCE:
             found = self._fields.all(name)
             if len(found) > 1:
@@ -354,7 +357,7 @@ def _bare_address(text: str) -> str:
     found: list[str] = _ANGLES.findall(plain)
     if found:
         return found[-1].strip()
-    words = [word for word in re.split(r"[\s;,<>]+", plain) if "@" in word]
+    words = [word for word in _WORD.findall(_BLANKS.sub("@", plain)) if "@" in word]
     return words[-1] if words else plain.rpartition(";")[2].strip("<> ")
 
 

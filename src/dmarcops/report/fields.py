@@ -30,10 +30,27 @@ class HeaderFields:
 
     def __init__(self, data: bytes, *, all_lines: bool = False) -> None:
         self._values: dict[str, list[str]] = {}
-        self.junk: list[str] = []
-        """Lines that are no field."""
-        for name, value in _read(data, self.junk, all_lines=all_lines):
-            self._values.setdefault(name, []).append(value)
+        self.junk_lines = 0
+        """How many lines are no field."""
+        name, value, count = "", list[str](), 0
+        for line in _lines(data, all_lines=all_lines):
+            if line[0] in " \t" and name:
+                value.append(line)
+                continue
+            match = _FIELD.fullmatch(line)
+            if match is None:
+                self.junk_lines += 1
+                continue
+            self._add(name, value)
+            name, value = match.group(1).lower(), [match.group(2)]
+            count += 1
+            if count == _MOST_FIELDS:
+                break
+        self._add(name, value)
+
+    def _add(self, name: str, lines: list[str]) -> None:
+        if name:
+            self._values.setdefault(name, []).append(_cleaned(lines))
 
     def all(self, name: str) -> list[str]:
         """All values of that name (in lower case) that are not empty."""
@@ -43,37 +60,21 @@ class HeaderFields:
         """The first value of that name that is not empty."""
         return next(iter(self.all(name)), None)
 
-    def __len__(self) -> int:
-        return len(self._values)
 
-
-def _read(data: bytes, junk: list[str], *, all_lines: bool) -> Iterator[tuple[str, str]]:
+def _lines(data: bytes, *, all_lines: bool) -> Iterator[str]:
     text = data[:_OCTETS].removeprefix(b"\xef\xbb\xbf").decode("utf-8", "replace").lstrip()
-    name, value, count = "", list[str](), 0
     for line in _LINE_END.split(text):
-        if not line.strip():
-            if all_lines:
-                continue
-            break
-        if line[0] in " \t" and name:
-            value.append(line)
-            continue
-        match = _FIELD.fullmatch(line)
-        if match is None:
-            junk.append(line)
-            continue
-        if name:
-            yield name, _cleaned(value)
-        count += 1
-        if count > _MOST_FIELDS:
+        if line.strip():
+            yield line
+        elif not all_lines:
             return
-        name, value = match.group(1).lower(), [match.group(2)]
-    if name:
-        yield name, _cleaned(value)
 
 
 def _cleaned(lines: list[str]) -> str:
-    joined = " ".join("".join(lines)[: 2 * FIELD_LENGTH].split())[:FIELD_LENGTH]
+    """Join the lines of a value; a word that would be cut is left out, as half an address is not known as one."""
+    joined = " ".join("".join(lines).split())
+    if len(joined) > FIELD_LENGTH:
+        joined = joined[: FIELD_LENGTH + 1].rpartition(" ")[0]
     if joined.isprintable():
         return joined
     return "".join(character if character.isprintable() else " " for character in joined).strip()

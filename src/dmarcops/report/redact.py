@@ -13,8 +13,8 @@ from hashlib import sha256
 HASH_LENGTH = 16
 """Hexadecimal digits that stand for a local part."""
 
-_QUOTED = re.compile(r'"[^"\r\n]{0,128}"(?=@)')
-_RUN = re.compile(r'[^\s<>()\[\]{};,"]+')
+_BLANKS = re.compile(r" ?@ ?")
+_RUN = re.compile(r'(?:"[^"\r\n]{0,128}"(?=@)|[^\s<>()\[\]{};,"])+')
 _KNOWN_KEY = re.compile(
     r"(?:(?:(?:smtp|header|policy|body)\.[a-z-]+|envelope-?from|envelope-?to|mail-?from|mfrom|from|to|for|identity"
     r"|x-sender|client-ip|i|a)=|(?:mailto|rfc822|utf-8):)+",
@@ -46,11 +46,10 @@ class Redactor:
         return hmac.digest(self.key, name.encode("utf-8", "replace"), sha256).hex()[:HASH_LENGTH] + at + domain.lower()
 
     def text(self, text: str) -> str:
-        """Give a text with all addresses in it redacted."""
+        """Give a text with all addresses in it redacted; blanks may stand around an `@` (RFC 5322 section 4.4)."""
         if "@" not in text:
             return text
-        unquoted = _QUOTED.sub(lambda match: self.address(match.group()), text)
-        return _RUN.sub(lambda match: self._run(match.group()), unquoted)
+        return _RUN.sub(lambda match: self._run(match.group()), _BLANKS.sub("@", text))
 
     def _run(self, run: str) -> str:
         if "@" not in run:
