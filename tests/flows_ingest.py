@@ -27,20 +27,14 @@ class Steps:
 
 
 @contextmanager
-def ingest(
-    store: Store, folder: Path, *, jobs: int = 0, steps: Steps | None = None
-) -> Iterator[tuple[Ingest, list[str]]]:
-    """Give an ingest, and the list of the checkpoints it saves."""
-    saved: list[str] = []
-    with Lookers(Rules(limits=Limits(), kept_bytes=10_000, folder=folder), jobs) as lookers:
-        yield (
-            Ingest(
-                store=store,
-                lookers=lookers,
-                organizational_domain=suffix_list(),
-                clock=lambda: NOW,
-                progress=steps or Steps(),
-                save_checkpoint=saved.append,
-            ),
-            saved,
+def ingest(store: Store, folder: Path, *, jobs: int = 0, steps: Steps | None = None) -> Iterator[Ingest]:
+    """Give an ingest."""
+    with Lookers(jobs) as lookers:
+        yield Ingest(
+            store=store,
+            lookers=lookers,
+            rules=Rules(limits=Limits(), kept_bytes=10_000, folder=folder),
+            organizational_domain=suffix_list(),
+            clock=lambda: NOW,
+            progress=steps or Steps(),
         )

@@ -40,3 +40,14 @@ class Settings(BaseModel):
     """Parent of every section of the configuration; an unknown key is an error, and no value stands in one."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, use_attribute_docstrings=True)
+
+
+class MailboxSettings(Settings):
+    """What every `[mailboxes.NAME]` has, whatever its kind."""
+
+    authserv_ids: tuple[str, ...] = ()
+    """Whose Authentication-Results may be trusted here (RFC 8601 section 5); `""` for a provider that writes no id."""
+    poll_every: Duration = timedelta(minutes=5)
+    """How often `--watch` looks even when nothing woke it."""
+    reports: bool = True
+    """Whether reports arrive here; false for a mailbox that only `verify` and `probe` look into."""

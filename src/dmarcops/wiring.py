@@ -1,10 +1,13 @@
 """From the configuration to the objects that the flows work with. Decides nothing, and does no I/O but opening them."""
 
+import pkgutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import BinaryIO
 
 from dmarcops.config import Config
@@ -13,9 +16,10 @@ from dmarcops.flows.look import Found, Rules, look
 from dmarcops.flows.lookers import Lookers
 from dmarcops.flows.retry import RetrySource
 from dmarcops.mail.files import messages, reopened
-from dmarcops.ports import Progress
+from dmarcops.ports import MailSource, Progress
 from dmarcops.report.align import suffix_list
 from dmarcops.report.limits import Limits
+from dmarcops.settings import MailboxSettings
 from dmarcops.store.engine import Store
 from dmarcops.store.intake import IncomingRejection
 
@@ -44,27 +48,54 @@ def clock() -> datetime:
     return datetime.now(UTC)
 
 
-@contextmanager
-def ingest(store: Store, *, jobs: int, folder: Path, progress: Progress) -> Iterator[Ingest]:
+def ingest(store: Store, lookers: Lookers, *, folder: Path, progress: Progress) -> Ingest:
     """
-    Give an ingest that is ready to run, and end its processes afterwards.
+    Give an ingest that is ready to run.
 
     Args:
         store: Where to.
-        jobs: Worker processes that parse; 0: none, this process does.
+        lookers: Who parses.
         folder: Where large reports wait for their transaction.
         progress: Is told of each message that is done.
     """
-    rules = Rules(limits=Limits(), kept_bytes=store.kept_message_bytes, folder=folder)
-    with Lookers(rules, jobs) as lookers:
-        yield Ingest(
-            store=store,
-            lookers=lookers,
-            organizational_domain=suffix_list(),
-            clock=clock,
-            progress=progress,
-            save_checkpoint=lambda _: None,
-        )
+    return Ingest(
+        store=store,
+        lookers=lookers,
+        rules=Rules(limits=Limits(), kept_bytes=store.kept_message_bytes, folder=folder),
+        organizational_domain=suffix_list(),
+        clock=clock,
+        progress=progress,
+    )
+
+
+def adapters(package: str) -> list[str]:
+    """Return the names of all adapters of a package of ours, such as `mail`: each a module with a class `Adapter`."""
+    path = import_module(f"dmarcops.{package}").__path__
+    names = sorted(module.name for module in pkgutil.iter_modules(path))
+    return [name for name in names if hasattr(import_module(f"dmarcops.{package}.{name}"), "Adapter")]
+
+
+def mailbox_settings(config: Config, name: str) -> tuple[ModuleType, MailboxSettings]:
+    """
+    Give the adapter module of a configured mailbox, and its settings.
+
+    Raises:
+        ConfigError: Its section cannot be used.
+    """
+    module = import_module(f"dmarcops.mail.{config.kind('mailboxes', name, adapters('mail'))}")
+    return module, config.read(("mailboxes", name), module.Config)
+
+
+def mailbox(config: Config, name: str, folder: Path) -> tuple[MailSource, MailboxSettings]:
+    """
+    Give a configured mailbox, not yet connected, and its settings.
+
+    Raises:
+        ConfigError: Its section cannot be used.
+    """
+    module, settings = mailbox_settings(config, name)
+    source: MailSource = module.Adapter(name, settings, Path(tempfile.mkdtemp(prefix="mailbox-", dir=folder)))
+    return source, settings
 
 
 def parsed(

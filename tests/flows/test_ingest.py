@@ -1,6 +1,7 @@
 """What an ingest leaves in the store, tells its source, and counts."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,10 @@ from builders import ask
 from dmarcops.errors import MailError, StoreError
 from dmarcops.flows import ingest as module
 from dmarcops.flows.ingest import Totals
+from dmarcops.flows.look import Rules
+from dmarcops.flows.lookers import Lookers
 from dmarcops.ports import Handling, Message
+from dmarcops.report.limits import Limits
 from dmarcops.store.engine import Store
 from flows_ingest import Steps, ingest
 from sources import Deadly, Held, Mine, Source, TooBig, Unreadable, document
@@ -18,8 +22,8 @@ from sources import Deadly, Held, Mine, Source, TooBig, Unreadable, document
 def run(store: Store, folder: Path, *batches: Sequence[Message], jobs: int = 0) -> tuple[Totals, Source]:
     """Ingest some batches."""
     totals, source = Totals(), Source(batches)
-    with ingest(store, folder, jobs=jobs) as (flow, _):
-        flow.run(source, "", totals)
+    with ingest(store, folder, jobs=jobs) as flow:
+        flow.run(source, totals)
     return totals, source
 
 
@@ -92,8 +96,8 @@ def test_what_was_committed_stays_when_the_source_fails(store: Store, tmp_path: 
     batches = [[Held("1", document(1))], [Held("2", document(2))], [Held("3", document(3))]]
     source = Source(batches, fails_after=2)
     totals = Totals()
-    with ingest(store, tmp_path, jobs=jobs) as (flow, _), pytest.raises(MailError):
-        flow.run(source, "", totals)
+    with ingest(store, tmp_path, jobs=jobs) as flow, pytest.raises(MailError):
+        flow.run(source, totals)
     settled = [origin for origin, _ in source.settled]
     assert [origin for (origin,) in ask(store, "SELECT origin FROM ledger ORDER BY id")] == settled
     assert totals.new == len(settled)
@@ -102,25 +106,33 @@ def test_what_was_committed_stays_when_the_source_fails(store: Store, tmp_path: 
 
 def test_nothing_is_settled_when_the_store_fails(store: Store, tmp_path: Path) -> None:
     source = Source([[Held("1", document(1))]])
-    with ingest(store, tmp_path) as (flow, saved):
+    with ingest(store, tmp_path) as flow:
         with store.write() as connection:
             connection.exec_driver_sql("DROP VIEW override_reasons")
             connection.exec_driver_sql("DROP VIEW selector_usage")
             connection.exec_driver_sql("ALTER TABLE override_reason RENAME TO elsewhere")
             connection.exec_driver_sql("ALTER TABLE ledger RENAME TO gone")
         with pytest.raises(StoreError):
-            flow.run(source, "", Totals())
-    assert (source.settled, saved) == ([], [])
+            flow.run(source, Totals())
+    assert source.settled == []
     assert list(tmp_path.glob("*.records")) == []
 
 
 def test_checkpoint_is_saved_after_each_settled_batch_unless_it_is_empty(store: Store, tmp_path: Path) -> None:
     batches = [[Held("1", document(1))], [Held("2", document(2))]]
-    with ingest(store, tmp_path) as (flow, saved):
-        flow.run(Source(batches, checkpoint="7:2"), "7:0", Totals())
-        assert saved == ["7:2", "7:2"]
-        flow.run(Source(batches, checkpoint=""), "", Totals())
-        assert saved == ["7:2", "7:2"]
+    with ingest(store, tmp_path) as flow:
+        for given, expected in (("7:2", ""), ("", "7:2"), ("8:1", "7:2"), ("", "8:1")):
+            source = Source(batches, checkpoint=given)
+            flow.run(source, Totals())
+            assert source.began_at == [expected]
+
+
+def test_no_batch_is_begun_when_it_is_to_stop(store: Store, tmp_path: Path) -> None:
+    source = Source([[Held(f"{n}", document(n))] for n in range(3)])
+    with ingest(store, tmp_path, jobs=1) as flow:
+        asked = iter([False, True])
+        replace(flow, is_stopped=lambda: next(asked)).run(source, Totals())
+    assert [origin for origin, _ in source.settled] == ["0"]
 
 
 def test_large_reports_have_transactions_of_their_own_and_leave_no_file(
@@ -130,8 +142,8 @@ def test_large_reports_have_transactions_of_their_own_and_leave_no_file(
     large = [Held(f"{n}.xml", document(n, records=12_000, selectors=7)) for n in (1, 2)]
     steps = Steps()
     totals = Totals()
-    with ingest(store, tmp_path, steps=steps) as (flow, _):
-        flow.run(Source([[*large, Held("small", document(3))]]), "", totals)
+    with ingest(store, tmp_path, steps=steps) as flow:
+        flow.run(Source([[*large, Held("small", document(3))]]), totals)
     assert (totals.new, totals.records, steps.done) == (3, 24_001, 3)
     assert ask(store, "SELECT sum(mail_count) FROM record") == [(totals.mail_count,)]
     assert ask(store, "SELECT sum(mail_count) FROM evaluation") == [(totals.mail_count,)]
@@ -165,3 +177,20 @@ def test_source_is_kept_alive_while_a_worker_is_at_work(
     monkeypatch.setattr("dmarcops.flows.lookers.ALIVE_SECONDS", 0.001)
     _, source = run(store, tmp_path, [Held("large", document(1, records=20_000))], jobs=1)
     assert source.kept_alive > 0
+
+
+def test_totals_of_several_runs_add_up() -> None:
+    totals = Totals(messages=1, new=1, unreadable=["a"])
+    totals.include(Totals(messages=2, retry=1, unreadable=["b"]))
+    assert totals == Totals(messages=3, new=1, retry=1, unreadable=["a", "b"])
+
+
+def test_processes_are_replaced_once_when_several_threads_find_them_dead(tmp_path: Path) -> None:
+    rules = Rules(limits=Limits(), kept_bytes=0, folder=tmp_path)
+    with Lookers(1) as lookers:
+        dead = lookers._pool  # noqa: SLF001 - what a thread holds that was not the first to find out
+        assert dead is not None
+        [died] = lookers.results(lookers.submit([Deadly("deadly")], rules), lambda: None)
+        assert died.problem
+        for _ in range(2):
+            assert lookers._submit(dead, [Held("1", document(1))], rules).result()[0].problem == ""  # noqa: SLF001

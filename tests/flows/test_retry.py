@@ -22,10 +22,10 @@ def test_what_was_kept_is_stored_when_it_can_be_read_now(
     def fail(*_: object, **__: object) -> None:
         raise ZeroDivisionError("a defect that an upgrade mends")
 
-    with ingest(store, tmp_path) as (flow, _):
+    with ingest(store, tmp_path) as flow:
         with monkeypatch.context() as broken:
             broken.setattr("dmarcops.flows.look.read", fail)
-            flow.run(Source([batch]), "", Totals())
+            flow.run(Source([batch]), Totals())
         assert ask(store, "SELECT outcome FROM ledger ORDER BY id") == [
             ("retry",),
             ("not-a-report",),
@@ -35,7 +35,7 @@ def test_what_was_kept_is_stored_when_it_can_be_read_now(
         monkeypatch.setattr(module, "BATCH_BYTES", 1)
         source = RetrySource(store, {"c": Held("c", document(2))}.get)
         totals = Totals()
-        flow.run(source, "", totals)
+        flow.run(source, totals)
     assert (totals.messages, totals.new, totals.not_a_report, source.gone) == (3, 2, 1, 1)
     assert ask(store, "SELECT origin, outcome FROM ledger ORDER BY origin") == [
         ("a", "stored"),
@@ -47,10 +47,10 @@ def test_what_was_kept_is_stored_when_it_can_be_read_now(
 
 
 def test_nothing_is_tried_when_nothing_is_open(store: Store, tmp_path: Path) -> None:
-    with ingest(store, tmp_path) as (flow, _):
+    with ingest(store, tmp_path) as flow:
         totals = Totals()
         source = RetrySource(store, lambda _: None)
-        flow.run(source, "", totals)
+        flow.run(source, totals)
         source.keep_alive()
         source.close()
     assert (totals, source.gone, source.wait(0)) == (Totals(), 0, False)

@@ -4,6 +4,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from time import monotonic
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,7 +13,7 @@ import typer
 from dmarcops.cli.options import FormatOption, invocation_of, opened_store
 from dmarcops.cli.output import Format, show, standard_output
 from dmarcops.cli.progress import progress
-from dmarcops.errors import EdgeError
+from dmarcops.errors import ConfigError, DmarcopsError, EdgeError
 
 if TYPE_CHECKING:
     from dmarcops.flows.ingest import Totals
@@ -23,8 +24,13 @@ app = typer.Typer()
 
 PathsArgument = Annotated[
     list[str],
-    typer.Argument(metavar="PATH...", help="Files, folders, Maildir, mbox, mails, archives; - is standard input."),
+    typer.Argument(metavar="PATH", help="Files, folders, Maildir, mbox, mails, archives; - is standard input."),
 ]
+JobsOption = Annotated[
+    int | None, typer.Option("--jobs", min=1, metavar="N", help="Parse in N processes (default: the cores).")
+]
+EX_TEMPFAIL = 75
+"""What sysexits.h has for: it is to be tried again."""
 _UNREADABLE_SHOWN = 3
 _PARSED = ("origin", "kind", "reporter", "policy_domain", "report_id", "records", "mail_count", "repairs", "reason")
 
@@ -32,16 +38,41 @@ _PARSED = ("origin", "kind", "reporter", "policy_domain", "report_id", "records"
 @app.command()
 def ingest(
     context: typer.Context,
-    paths: PathsArgument,
-    *,
-    jobs: Annotated[
-        int | None, typer.Option("--jobs", min=1, metavar="N", help="Parse in N processes (default: the cores).")
+    paths: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="PATH",
+            help="Files, folders, Maildir, mbox, mails, archives; - is standard input. None: all configured mailboxes.",
+        ),
     ] = None,
+    *,
+    jobs: JobsOption = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Stay, and follow all configured mailboxes.")] = False,
+    sysexits: Annotated[
+        bool, typer.Option("--sysexits", help="For an MTA's pipe: exit 75 when it is to try again later.")
+    ] = False,
     form: FormatOption = Format.TABLE,
 ) -> None:
-    """Store the reports in files, folders, mails and archives; what is in the store already is not counted again."""
+    """
+    Store the reports in files, folders, mails and archives, or in all configured mailboxes.
+
+    What is in the store already is not counted again.
+    """
+    if paths and watch:
+        raise ConfigError("--watch follows mailboxes, not paths", hint="leave the paths out, or leave --watch out")
+    if not paths:
+        from dmarcops.cli.mailboxes import follow, look_once
+
+        follow(context, jobs) if watch else look_once(context, jobs, form)
+        return
+    with _told_to_the_mta() if sysexits else nullcontext():
+        _ingest_paths(context, paths, jobs, form)
+
+
+def _ingest_paths(context: typer.Context, paths: list[str], jobs: int | None, form: Format) -> None:
     from dmarcops import wiring
     from dmarcops.flows.ingest import Totals
+    from dmarcops.flows.lookers import Lookers
     from dmarcops.mail.files import PathSource, check_paths
 
     check_paths(paths)
@@ -52,11 +83,26 @@ def ingest(
         opened_store(context) as store,
         wiring.private_folder() as folder,
         progress("reading messages", total=None, quiet=quiet) as bar,
-        wiring.ingest(store, jobs=workers(jobs), folder=folder, progress=bar) as flow,
+        Lookers(workers(jobs)) as lookers,
     ):
-        flow.run(PathSource(paths, stdin=sys.stdin.buffer, folder=folder), "", totals)
+        source = PathSource(paths, stdin=sys.stdin.buffer, folder=folder)
+        wiring.ingest(store, lookers, folder=folder, progress=bar).run(source, totals)
     show_totals(totals, monotonic() - started, form)
     raise_for_unreadable(totals)
+
+
+@contextmanager
+def _told_to_the_mta() -> Iterator[None]:
+    """
+    End with an exit code that makes an MTA keep the mail and try again, whatever went wrong (sysexits.h).
+
+    A mistake in the configuration too: it will be mended, and a bounced report is lost.
+    """
+    try:
+        yield
+    except DmarcopsError as error:
+        error.exit_code = EX_TEMPFAIL
+        raise
 
 
 @app.command()

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from dmarcops.cli.ingest import JobsOption, raise_for_unreadable, show_totals, workers
 from dmarcops.cli.options import FormatOption, invocation_of, opened_store, parse_day, today_utc
 from dmarcops.cli.output import Format, show
 from dmarcops.cli.progress import progress
@@ -44,15 +45,13 @@ def ledger(
 def retry(
     context: typer.Context,
     *,
-    jobs: Annotated[
-        int | None, typer.Option("--jobs", min=1, metavar="N", help="Parse in N processes (default: the cores).")
-    ] = None,
+    jobs: JobsOption = None,
     form: FormatOption = Format.TABLE,
 ) -> None:
     """Look again at what was not stored in full, as after an upgrade of dmarcops."""
     from dmarcops import wiring
-    from dmarcops.cli.ingest import raise_for_unreadable, show_totals, workers
     from dmarcops.flows.ingest import Totals
+    from dmarcops.flows.lookers import Lookers
 
     started = monotonic()
     totals = Totals()
@@ -60,10 +59,10 @@ def retry(
         opened_store(context) as store,
         wiring.private_folder() as folder,
         progress("trying again", total=None, quiet=invocation_of(context).quiet) as bar,
-        wiring.ingest(store, jobs=workers(jobs), folder=folder, progress=bar) as flow,
+        Lookers(workers(jobs)) as lookers,
     ):
         source = wiring.retry_source(store)
-        flow.run(source, "", totals)
+        wiring.ingest(store, lookers, folder=folder, progress=bar).run(source, totals)
     show_totals(totals, monotonic() - started, form)
     if source.gone:
         _LOG.warning("%d messages are neither kept nor where they were: they cannot be tried again", source.gone)

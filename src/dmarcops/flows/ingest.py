@@ -9,14 +9,15 @@ duplicate.
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from functools import partial
 
-from dmarcops.flows.look import Found, Looked
+from dmarcops.flows.look import Found, Looked, Rules
 from dmarcops.flows.lookers import Lookers, Task
 from dmarcops.ports import Handling, MailSource, Message, Progress
 from dmarcops.report.align import OrganizationalDomain
+from dmarcops.store.checkpoints import load_checkpoint, save_checkpoint
 from dmarcops.store.engine import Store
 from dmarcops.store.intake import IncomingMessage, IncomingRejection, IncomingReport, Outcome
 from dmarcops.store.reports import MessageResult, record
@@ -49,6 +50,11 @@ class Totals:
     repaired: int = 0
     unreadable: list[str] = field(default_factory=list)
 
+    def include(self, other: "Totals") -> None:
+        """Add the figures of another ingest."""
+        for name in (key.name for key in fields(self)):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
     def add(self, result: MessageResult) -> None:
         """Count a message that was recorded."""
         self.messages += 1
@@ -77,23 +83,23 @@ class Ingest:
     """
     What an ingest works with.
 
-    `save_checkpoint` is called after each settled batch with what the source gave, unless that is empty.
+    `is_stopped` is asked before each batch: when it says so, what is under way is finished and no more begun.
     """
 
     store: Store
     lookers: Lookers
+    rules: Rules
     organizational_domain: OrganizationalDomain
     clock: Callable[[], datetime]
     progress: Progress
-    save_checkpoint: Callable[[str], None]
+    is_stopped: Callable[[], bool] = lambda: False
 
-    def run(self, source: MailSource, checkpoint: str, totals: Totals) -> None:
+    def run(self, source: MailSource, totals: Totals) -> None:
         """
-        Take in what the source has now; what was done before an error stays done and counted.
+        Take in what the source has now, from its checkpoint on; what was done before an error stays done and counted.
 
         Args:
             source: Where messages come from.
-            checkpoint: Where the source left off.
             totals: Is added to as batches are committed.
 
         Raises:
@@ -101,8 +107,10 @@ class Ingest:
             StoreError: The store failed; the batch in hand is not in it, and not settled.
         """
         under_way: deque[tuple[Sequence[Message], list[Task]]] = deque()
-        for batch in source.batches(checkpoint):
-            under_way.append((batch, self.lookers.submit(batch)))
+        for batch in source.batches(load_checkpoint(self.store, source.name)):
+            if self.is_stopped():
+                break
+            under_way.append((batch, self.lookers.submit(batch, self.rules)))
             while len(under_way) > self.lookers.most_batches:
                 self._finish(source, *under_way.popleft(), totals)
         while under_way:
@@ -122,7 +130,7 @@ class Ingest:
             self.progress.advance(len(group))
         checkpoint = source.settle(handled)
         if checkpoint:
-            self.save_checkpoint(checkpoint)
+            save_checkpoint(self.store, source.name, checkpoint, self.clock())
 
     def _record(self, group: Sequence[Looked]) -> tuple[MessageResult, ...]:
         try:

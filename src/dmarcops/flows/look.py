@@ -64,11 +64,17 @@ class Looked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """How messages are looked at: limits, size up to which a message is kept, and the folder for temporary files."""
+    """
+    How messages are looked at.
+
+    `kept_bytes` is the size up to which a message is kept, `folder` where temporary files go, `authserv_ids` whose
+    Authentication-Results are believed.
+    """
 
     limits: Limits
     kept_bytes: int
     folder: Path
+    authserv_ids: tuple[str, ...] = ()
 
 
 def look(message: Message, rules: Rules) -> Looked:

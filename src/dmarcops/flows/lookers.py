@@ -11,6 +11,7 @@ from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import dataclass
+from threading import Lock
 from types import TracebackType
 from typing import Self
 
@@ -29,21 +30,21 @@ class Task:
     """Messages given to a worker; without a future they are looked at when asked for."""
 
     messages: Sequence[Message]
+    rules: Rules
     future: "Future[list[Looked]] | None"
 
 
 class Lookers:
     """
-    Looks at messages, in order; a context manager that ends its processes.
+    Looks at messages, in order; a context manager that ends its processes. May be shared between threads.
 
     Args:
-        rules: How messages are looked at.
         jobs: Worker processes; 0 looks at them in this process.
     """
 
-    def __init__(self, rules: Rules, jobs: int) -> None:
-        self._rules = rules
+    def __init__(self, jobs: int) -> None:
         self._jobs = jobs
+        self._replacing = Lock()
         self._pool = self._new_pool() if jobs else None
 
     @property
@@ -51,14 +52,14 @@ class Lookers:
         """How many batches may be under way before the first is waited for."""
         return 1 if self._jobs else 0
 
-    def submit(self, messages: Sequence[Message]) -> list[Task]:
-        """Have the messages looked at."""
+    def submit(self, messages: Sequence[Message], rules: Rules) -> list[Task]:
+        """Have the messages looked at by these rules."""
         if self._pool is None:
-            return [Task(messages, None)]
+            return [Task(messages, rules, None)]
         tasks = []
         for at in range(0, len(messages), TASK_MESSAGES):
             run = messages[at : at + TASK_MESSAGES]
-            tasks.append(Task(run, self._submit(self._pool, run)))
+            tasks.append(Task(run, rules, self._submit(self._pool, run, rules)))
         return tasks
 
     def results(self, tasks: Sequence[Task], meanwhile: Callable[[], None]) -> Iterator[Looked]:
@@ -71,14 +72,14 @@ class Lookers:
         """
         for task in tasks:
             if task.future is None:
-                yield from (look(message, self._rules) for message in task.messages)
+                yield from (look(message, task.rules) for message in task.messages)
                 continue
             while not wait((task.future,), timeout=ALIVE_SECONDS).done:
                 meanwhile()
             try:
                 looked = task.future.result()
             except BrokenProcessPool:
-                looked = [self._look_alone(message) for message in task.messages]
+                looked = [_look_alone(message, task.rules) for message in task.messages]
             yield from looked
 
     def close(self) -> None:
@@ -100,23 +101,27 @@ class Lookers:
         context.set_forkserver_preload(["dmarcops.flows.look"])
         return ProcessPoolExecutor(self._jobs, mp_context=context)
 
-    def _submit(self, pool: ProcessPoolExecutor, messages: Sequence[Message]) -> "Future[list[Looked]]":
+    def _submit(self, pool: ProcessPoolExecutor, messages: Sequence[Message], rules: Rules) -> "Future[list[Looked]]":
         with suppress(BrokenProcessPool):
-            return pool.submit(_look_at, messages, self._rules)
-        pool.shutdown(wait=True, cancel_futures=True)
-        self._pool = self._new_pool()
-        return self._pool.submit(_look_at, messages, self._rules)
+            return pool.submit(_look_at, messages, rules)
+        with self._replacing:
+            whole = self._pool
+            if whole is None or whole is pool:
+                pool.shutdown(wait=True, cancel_futures=True)
+                whole = self._pool = self._new_pool()
+        return whole.submit(_look_at, messages, rules)
 
-    def _look_alone(self, message: Message) -> Looked:
-        """Look at a message that may have killed a worker, in a process of its own."""
-        context = multiprocessing.get_context("forkserver")
-        try:
-            with ProcessPoolExecutor(1, mp_context=context) as alone:
-                return alone.submit(look, message, self._rules).result()
-        except BrokenProcessPool:
-            reason = "looking at it ended the process: out of memory, or killed"
-            rejection = IncomingRejection(message.origin, "", "worker-died", reason, Outcome.RETRY)
-            return Looked(message.origin, "", (rejection,), None, f"{message.origin}: {reason}")
+
+def _look_alone(message: Message, rules: Rules) -> Looked:
+    """Look at a message that may have killed a worker, in a process of its own."""
+    context = multiprocessing.get_context("forkserver")
+    try:
+        with ProcessPoolExecutor(1, mp_context=context) as alone:
+            return alone.submit(look, message, rules).result()
+    except BrokenProcessPool:
+        reason = "looking at it ended the process: out of memory, or killed"
+        rejection = IncomingRejection(message.origin, "", "worker-died", reason, Outcome.RETRY)
+        return Looked(message.origin, "", (rejection,), None, f"{message.origin}: {reason}")
 
 
 def _look_at(messages: Sequence[Message], rules: Rules) -> list[Looked]:

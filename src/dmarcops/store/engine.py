@@ -87,6 +87,11 @@ class Store:
             raise
         return store
 
+    @property
+    def sqlite_path(self) -> str | None:
+        """The file of an SQLite store, `None` of another."""
+        return self._engine.url.database if self._engine.dialect.name == "sqlite" else None
+
     def close(self) -> None:
         """Close all connections."""
         self._engine.dispose()

@@ -1,0 +1,241 @@
+"""`ingest` without paths: all configured mailboxes, once or (`--watch`) for as long as the process lives."""
+
+import logging
+import signal
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event, Thread
+from time import monotonic
+from typing import TYPE_CHECKING
+
+import typer
+
+from dmarcops import config
+from dmarcops.cli import systemd
+from dmarcops.cli.faults import fault_of
+from dmarcops.cli.ingest import raise_for_unreadable, show_totals, workers
+from dmarcops.cli.options import invocation_of, opened_store
+from dmarcops.cli.output import Format
+from dmarcops.cli.progress import NoProgress, progress
+from dmarcops.errors import ConfigError, DmarcopsError
+
+if TYPE_CHECKING:
+    from dmarcops.flows.lookers import Lookers
+    from dmarcops.flows.poll import Polled, Watch
+    from dmarcops.ports import Progress
+    from dmarcops.store.engine import Store
+
+AT_ONCE = 8
+"""Mailboxes that are looked into at the same time."""
+SILENCE_SECONDS = 900.0
+"""Seconds without a sign of life from a mailbox after which systemd is no longer told that all is well."""
+
+_LOG = logging.getLogger(__name__)
+
+
+def look_once(context: typer.Context, jobs: int | None, form: Format) -> None:
+    """
+    Take in what all mailboxes have now; one that fails stops no other.
+
+    Raises:
+        DmarcopsError: One or more failed; each had its line on stderr.
+    """
+    from dmarcops import wiring
+    from dmarcops.flows.ingest import Totals
+    from dmarcops.flows.lookers import Lookers
+
+    settings = _config(context)
+    names = _mailboxes(settings)
+    started = monotonic()
+    with (
+        opened_store(context) as store,
+        wiring.private_folder() as folder,
+        progress("reading mailboxes", total=None, quiet=invocation_of(context).quiet) as bar,
+        # At least one process of its own: the session to the server is looked after meanwhile.
+        Lookers(max(1, workers(jobs))) as lookers,
+        ThreadPoolExecutor(min(AT_ONCE, len(names))) as threads,
+    ):
+        polls = [threads.submit(_poll, name, settings, store, lookers, folder=folder, bar=bar) for name in names]
+        polled = [future.result() for future in polls]
+    totals = Totals()
+    for one in polled:
+        totals.include(one.totals)
+        if one.is_busy:
+            _LOG.warning("%s: another dmarcops is at it; left to that one", one.name)
+    show_totals(totals, monotonic() - started, form)
+    _raise_for_failed(polled)
+    raise_for_unreadable(totals)
+
+
+def follow(context: typer.Context, jobs: int | None) -> None:
+    """
+    Follow all mailboxes until SIGTERM or SIGINT; SIGHUP reads the configuration anew.
+
+    What is in hand when a signal comes is finished first.
+    """
+    from dmarcops.flows.lookers import Lookers
+
+    with _signals() as (stop, reload), Lookers(max(1, workers(jobs))) as lookers:
+        while not stop.is_set():
+            reload.clear()
+            _follow_until(stop, reload, context, lookers)
+        systemd.notify("STOPPING=1")
+
+
+def _follow_until(stop: Event, reload: Event, context: typer.Context, lookers: "Lookers") -> None:
+    """Follow the mailboxes of the configuration as it now is, until one of the events comes."""
+    from dmarcops import wiring
+
+    settings = _config(context)
+    with opened_store(context) as store, wiring.private_folder() as folder:
+        over = Event()
+        watches, beats = _watches(_mailboxes(settings), settings, store, lookers, folder=folder, over=over)
+        threads = [Thread(target=watch.run, name=watch.source.name) for watch in watches]
+        for thread in threads:
+            thread.start()
+        _LOG.info("following %s", ", ".join(thread.name for thread in threads))
+        systemd.notify("READY=1")
+        try:
+            while not stop.wait(1):
+                if min(beats.values()) > monotonic() - SILENCE_SECONDS:
+                    systemd.notify("WATCHDOG=1")
+                if reload.is_set() and _is_usable(context):
+                    systemd.notify(f"RELOADING=1\nMONOTONIC_USEC={int(monotonic() * 1e6)}")
+                    return
+                reload.clear()
+        finally:
+            over.set()
+            for thread in threads:
+                thread.join()
+
+
+def _is_usable(context: typer.Context) -> bool:
+    """Tell whether the configuration as it now is can be followed; if not, say why."""
+    from dmarcops import wiring
+
+    try:
+        settings = _config(context)
+        for name in _mailboxes(settings):
+            wiring.mailbox_settings(settings, name)
+    except ConfigError as error:
+        _LOG.error("the configuration was not read anew: %s", error)
+        return False
+    return True
+
+
+def _watches(
+    names: tuple[str, ...], settings: config.Config, store: "Store", lookers: "Lookers", *, folder: Path, over: Event
+) -> "tuple[list[Watch], dict[str, float]]":
+    """Return a watch for each mailbox, and when each gave its last sign of life."""
+    from dataclasses import replace
+
+    from dmarcops import wiring
+    from dmarcops.flows.poll import Watch
+
+    beats = dict.fromkeys(names, monotonic())
+    ingest = replace(wiring.ingest(store, lookers, folder=folder, progress=NoProgress()), is_stopped=over.is_set)
+    watches = []
+    for name in names:
+        source, mailbox = wiring.mailbox(settings, name, folder)
+
+        def beat(name: str = name) -> None:
+            beats[name] = monotonic()
+
+        own = replace(ingest, rules=replace(ingest.rules, authserv_ids=mailbox.authserv_ids))
+        watches.append(
+            Watch(source=source, ingest=own, poll_every=mailbox.poll_every, stop=over, tell=_tell, beat=beat)
+        )
+    return watches, beats
+
+
+def _poll(
+    name: str, settings: config.Config, store: "Store", lookers: "Lookers", *, folder: Path, bar: "Progress"
+) -> "Polled":
+    from dataclasses import replace
+
+    from dmarcops import wiring
+    from dmarcops.flows.poll import Polled, poll
+
+    try:
+        source, mailbox = wiring.mailbox(settings, name, folder)
+        ingest = wiring.ingest(store, lookers, folder=folder, progress=bar)
+        own = replace(ingest, rules=replace(ingest.rules, authserv_ids=mailbox.authserv_ids))
+        try:
+            return poll(source, own)
+        finally:
+            source.close()
+    except DmarcopsError as error:
+        return Polled(name, error=error)
+
+
+def _tell(polled: "Polled") -> None:
+    """Say in one line what a look into a mailbox did."""
+    if polled.error is not None:
+        _LOG.warning("%s: %s%s", polled.name, polled.error, f" ({polled.error.hint})" if polled.error.hint else "")
+    totals = polled.totals
+    if totals.messages:
+        _LOG.info(
+            "%s: %d messages, %d new reports, %d duplicates, %d conflicts, %d not stored",
+            polled.name,
+            totals.messages,
+            totals.new,
+            totals.duplicate,
+            totals.conflict,
+            totals.rejected + totals.not_a_report + totals.retry,
+        )
+
+
+def _raise_for_failed(polled: "list[Polled]") -> None:
+    """
+    Tell of each mailbox that failed in a line, and raise the last of the errors.
+
+    Raises:
+        DmarcopsError: One failed.
+    """
+    failed = [(one.name, one.error) for one in polled if one.error is not None]
+    for name, error in failed[:-1]:
+        fault = fault_of(error)
+        sys.stderr.write("".join(f"{line}\n" for line in fault.lines()).replace("dmarcops: ", f"dmarcops: {name}: ", 1))
+    for name, error in failed[-1:]:
+        error.args = (f"{name}: {error}",)
+        raise error
+
+
+def _config(context: typer.Context) -> config.Config:
+    invocation = invocation_of(context)
+    return config.load(invocation.config_file, store_url=invocation.store_url)
+
+
+def _mailboxes(settings: config.Config) -> tuple[str, ...]:
+    """
+    Return the names of the mailboxes that reports arrive in.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    tables = settings.tables.get("mailboxes", {})
+    names = tuple(
+        name for name, table in tables.items() if not (isinstance(table, dict) and table.get("reports") is False)
+    )
+    if not names:
+        raise ConfigError(
+            "there is nothing to ingest: no PATH was given, and no mailbox is configured",
+            hint="name files or folders, or write a [mailboxes.NAME] section into dmarcops.toml",
+        )
+    return names
+
+
+@contextmanager
+def _signals() -> Iterator[tuple[Event, Event]]:
+    """Give the events that SIGTERM or SIGINT, and SIGHUP, set while the block runs."""
+    stop, reload = Event(), Event()
+    handlers = {signal.SIGTERM: stop, signal.SIGINT: stop, signal.SIGHUP: reload}
+    former = {number: signal.signal(number, lambda *_, event=event: event.set()) for number, event in handlers.items()}
+    try:
+        yield stop, reload
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)

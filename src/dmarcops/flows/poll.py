@@ -1,0 +1,119 @@
+"""
+Mailboxes: each looked into once, or followed for as long as it takes. One that fails stops no other.
+
+A lock by mailbox keeps two programs from meeting in one; who comes second leaves it to the first.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from threading import Event
+from time import monotonic
+
+from dmarcops.errors import DmarcopsError, EdgeError, StoreError
+from dmarcops.flows.ingest import Ingest, Totals
+from dmarcops.ports import MailSource
+from dmarcops.store.locks import exclusive
+from dmarcops.store.runs import save_error, save_ok
+
+FIRST_BACKOFF = 5.0
+"""Seconds before a mailbox that failed is tried again; they double with each failure in a row."""
+LONGEST_BACKOFF = 300.0
+WAIT_SECONDS = 1.0
+"""Seconds that a source may wait for something new before it is asked whether to stop."""
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Polled:
+    """What became of one look into a mailbox; `error` is why it ended early, `is_busy` that another program has it."""
+
+    name: str
+    totals: Totals = field(default_factory=Totals)
+    error: DmarcopsError | None = None
+    is_busy: bool = False
+
+
+def poll(source: MailSource, ingest: Ingest) -> Polled:
+    """
+    Take in what a mailbox has now, and note in the store how that went.
+
+    Raises:
+        StoreError: The store failed.
+    """
+    polled = Polled(source.name)
+    with exclusive(ingest.store, f"mailbox {source.name}") as is_ours:
+        if not is_ours:
+            polled.is_busy = True
+            return polled
+        try:
+            ingest.run(source, polled.totals)
+        except EdgeError as error:
+            polled.error = error
+            save_error(ingest.store, source.name, str(error), ingest.clock())
+        else:
+            save_ok(ingest.store, source.name, ingest.clock())
+    return polled
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watch:
+    """
+    Follows one mailbox.
+
+    `tell` is given each look that did something or failed; `beat` is called whenever the watch shows that it lives.
+    """
+
+    source: MailSource
+    ingest: Ingest
+    poll_every: timedelta
+    stop: Event
+    tell: Callable[[Polled], None]
+    beat: Callable[[], None]
+
+    def run(self) -> None:
+        """Look, wait, look again, until it is to stop; a failure is waited out, longer each time."""
+        failures = 0
+        while not self.stop.is_set():
+            polled = self._look()
+            if polled.totals.messages or polled.error is not None:
+                self.tell(polled)
+            if polled.error is None and (polled.is_busy or self._wait()):
+                failures = 0
+                if polled.is_busy:
+                    self._pause(self.poll_every.total_seconds())
+                continue
+            self.source.close()
+            self._pause(min(FIRST_BACKOFF * 2**failures, LONGEST_BACKOFF))
+            failures = min(failures + 1, 10)
+        self.source.close()
+
+    def _look(self) -> Polled:
+        self.beat()
+        try:
+            return poll(self.source, self.ingest)
+        except StoreError as error:
+            return Polled(self.source.name, error=error)
+        except Exception as error:  # noqa: BLE001 - one of two places: a defect of ours must not end a service
+            _LOG.error("%s: %s", self.source.name, type(error).__name__, exc_info=error)
+            return Polled(self.source.name, error=EdgeError(f"a defect of dmarcops: {type(error).__name__}"))
+
+    def _wait(self) -> bool:
+        """Wait until there may be something new, or it is time, or to stop; False when the source failed meanwhile."""
+        until = monotonic() + self.poll_every.total_seconds()
+        while not self.stop.is_set() and monotonic() < until:
+            self.beat()
+            try:
+                if self.source.wait(min(WAIT_SECONDS, self.poll_every.total_seconds())):
+                    return True
+            except EdgeError as error:
+                _LOG.info("%s: %s", self.source.name, error)
+                return False
+        return True
+
+    def _pause(self, seconds: float) -> None:
+        until = monotonic() + seconds
+        while monotonic() < until and not self.stop.wait(min(WAIT_SECONDS, seconds)):
+            self.beat()
