@@ -412,6 +412,12 @@ def test_what_holds_no_report_is_refused(data: bytes) -> None:
     assert (caught.value.code, caught.value.outcome) == ("no-feedback", "not-a-report")
 
 
+def test_what_is_over_the_limit_is_refused() -> None:
+    with pytest.raises(ReportError) as caught:
+        parse_failure(FULL, REDACTOR, limits=Limits(mail_bytes=100))
+    assert (caught.value.code, caught.value.outcome) == ("too-big", "corrupt")
+
+
 HOSTILE = [
     b"Feedback-Type: auth-failure\n" + b"Source-IP: " + b"(" * 100_000,
     b"Feedback-Type: auth-failure\n" + b"Arrival-Date: " + b"(" * 100_000,

@@ -12,6 +12,7 @@ from email.utils import parsedate_to_datetime
 from hashlib import sha256
 from typing import Any
 
+from dmarcops.errors import ReportError
 from dmarcops.report import values
 from dmarcops.report.arf import FeedbackParts, feedback_parts
 from dmarcops.report.as_json import repairs_json
@@ -118,6 +119,8 @@ def parse_failure(
         BadInput: There is no feedback report in it.
     """
     limits = limits or Limits()
+    if len(data) > limits.mail_bytes:
+        raise ReportError("too-big", f"a failure report of more than {limits.mail_bytes} octets")
     parts = feedback_parts(data, limits)
     return _Reading(parts, redactor, Notes(limits.repairs, repairs + parts.repairs)).report(sha256(data).hexdigest())
 

@@ -141,10 +141,12 @@ def _document(data: bytes, limits: Limits, notes: Notes) -> object:
     if len(data) > limits.json_bytes:
         raise ReportError("too-big", f"a TLS report of more than {limits.json_bytes} octets")
     text = _decoded(data, notes).lstrip("\ufeff \t\r\n\v\f\0")
-    _check_size(text, limits)
+    is_open = _is_open(text, limits)
     try:
         document, end = json.JSONDecoder(strict=False).raw_decode(text)
     except ValueError as error:
+        if is_open:
+            raise ReportError("json-truncated", "the document ends too early", outcome="retry") from error
         raise ReportError("json-invalid", f"not JSON: {error}") from error
     trailing = text[end:].strip(" \t\r\n\0")
     if trailing:
@@ -157,16 +159,16 @@ def _decoded(data: bytes, notes: Notes) -> str:
     try:
         text = data.decode(encoding)
     except UnicodeDecodeError:
-        notes.add("invalid-encoding", "", encoding)
+        notes.add("invalid-bytes", "", encoding)
         return data.decode(encoding, "replace")
     if not encoding.startswith("utf-8"):
-        notes.add("encoding", "", encoding)
+        notes.add("not-utf-8", "", encoding)
     return text
 
 
-def _check_size(text: str, limits: Limits) -> None:
+def _is_open(text: str, limits: Limits) -> bool:
     """
-    Refuse what is nested too deep or has too many values, before anything is built of it.
+    Refuse what is nested too deep or has too many values, before anything is built of it; tell whether it lacks an end.
 
     A string that is not closed is taken to go on to the end, so that a pass over the text stays one pass.
     """
@@ -178,6 +180,7 @@ def _check_size(text: str, limits: Limits) -> None:
         depth += 1 if bracket in "[{" else -1
         if depth > limits.json_depth:
             raise ReportError("nested-too-deep", f"nested more than {limits.json_depth} deep")
+    return depth > 0
 
 
 class _Reader:
