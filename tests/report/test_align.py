@@ -2,7 +2,17 @@ from collections.abc import Sequence
 
 import pytest
 
-from dmarcops.report.align import Alignment, DkimFailure, SpfFailure, classify, is_aligned, suffix_list, tree_walk, walk
+from dmarcops.report.align import (
+    Alignment,
+    DkimFailure,
+    SpfFailure,
+    alignment,
+    classify,
+    is_aligned,
+    suffix_list,
+    tree_walk,
+    walk,
+)
 from dmarcops.report.model import (
     AlignmentMode,
     AuthResults,
@@ -224,3 +234,9 @@ def test_tree_walk_reads_an_unknown_psd_as_u() -> None:
 )  # fmt: skip
 def test_walk_asks_at_most_eight_names_in_order(start: str, names: list[str]) -> None:
     assert list(walk(start)) == names
+
+
+def test_alignment_is_relaxed_without_a_mode() -> None:
+    assert alignment(None, ORGANIZATIONAL)("mail.example.com", "example.com")
+    assert not alignment(STRICT, ORGANIZATIONAL)("mail.example.com", "example.com")
+    assert not alignment(None, ORGANIZATIONAL)("", "example.com")

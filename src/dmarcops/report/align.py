@@ -96,6 +96,15 @@ def is_aligned(
     return organizational_domain(authenticated) == organizational_domain(author)
 
 
+def alignment(mode: AlignmentMode | None, organizational_domain: OrganizationalDomain) -> Callable[[str, str], bool]:
+    """Give `is_aligned` as a test of two domains in lower-case A-labels; without a mode it is relaxed."""
+
+    def test(authenticated: str, author: str) -> bool:
+        return is_aligned(Domain(authenticated), Domain(author), mode, organizational_domain)
+
+    return test
+
+
 def _dkim_failure(results: tuple[DkimAuthResult, ...], aligned: tuple[bool, ...]) -> DkimFailure:
     """
     An aligned signature that passes in `auth_results` while the reporter says fail counts as unaligned.
