@@ -36,6 +36,7 @@ from dmarcops.store.intake import (
     Chunk,
     ClassifiedEvaluation,
     IncomingMessage,
+    IncomingPayload,
     IncomingRejection,
     IncomingReport,
     Outcome,
@@ -143,9 +144,7 @@ def rejection(
     )
 
 
-def message(
-    *payloads: Report | IncomingReport | IncomingRejection, origin: str = "mail.eml", raw: bytes | None = None
-) -> IncomingMessage:
+def message(*payloads: Report | IncomingPayload, origin: str = "mail.eml", raw: bytes | None = None) -> IncomingMessage:
     """Build a message; its digest is that of its origin unless it has octets."""
     digest = sha256(origin.encode(errors="surrogatepass") if raw is None else raw).hexdigest()
     given = (incoming(x, origin=f"{origin}#{n}") if isinstance(x, Report) else x for n, x in enumerate(payloads, 1))

@@ -7,7 +7,7 @@ Every error that dmarcops raises on purpose, in one tree.
     ├── ConfigError          the user's: a wrong option, path, key or value        exit 2
     ├── BadInput             the sender's: bytes that are no usable report
     │   ├── UnpackError      a container, a mail or a limit of unpacking
-    │   └── ReportError      an XML document that is no DMARC aggregate report
+    │   └── ReportError      a document that cannot be read as a report
     ├── EdgeError            the outside's: a file, a server                       exit 1
     │   ├── MailError        a mailbox, a bucket, a queue
     │   ├── DnsError         a DNS server or provider
@@ -66,7 +66,7 @@ class UnpackError(BadInput):
 
 
 class ReportError(BadInput):
-    """An XML document that cannot be read as a DMARC aggregate report."""
+    """A document that cannot be read as the report that it should be."""
 
 
 class EdgeError(DmarcopsError):

@@ -12,16 +12,17 @@ from typing import BinaryIO
 
 from dmarcops.config import Config
 from dmarcops.flows.ingest import Ingest
-from dmarcops.flows.look import Found, Rules, look
+from dmarcops.flows.look import Looking, Rules, look
 from dmarcops.flows.lookers import Lookers
 from dmarcops.flows.retry import RetrySource
 from dmarcops.mail.files import messages, reopened
 from dmarcops.ports import MailSource, Progress
 from dmarcops.report.align import suffix_list
 from dmarcops.report.limits import Limits
+from dmarcops.report.redact import Redactor
 from dmarcops.settings import MailboxSettings
+from dmarcops.store.address_key import address_key
 from dmarcops.store.engine import Store
-from dmarcops.store.intake import IncomingRejection
 
 
 def open_store(config: Config) -> Store:
@@ -61,7 +62,12 @@ def ingest(store: Store, lookers: Lookers, *, folder: Path, progress: Progress) 
     return Ingest(
         store=store,
         lookers=lookers,
-        rules=Rules(limits=Limits(), kept_bytes=store.kept_message_bytes, folder=folder),
+        rules=Rules(
+            limits=Limits(),
+            kept_bytes=store.kept_message_bytes,
+            folder=folder,
+            redactor=Redactor(address_key(store)),
+        ),
         organizational_domain=suffix_list(),
         clock=clock,
         progress=progress,
@@ -98,9 +104,7 @@ def mailbox(config: Config, name: str, folder: Path) -> tuple[MailSource, Mailbo
     return source, settings
 
 
-def parsed(
-    paths: Sequence[str], *, stdin: BinaryIO, folder: Path, problems: list[str]
-) -> Iterator[Found | IncomingRejection]:
+def parsed(paths: Sequence[str], *, stdin: BinaryIO, folder: Path, problems: list[str]) -> Iterator[Looking]:
     """
     Give what is found at some paths, one payload at a time, without a store.
 

@@ -1,5 +1,6 @@
 """What is found in a message, and what a defect of ours makes of it."""
 
+import gzip
 import logging
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from dmarcops.flows.look import Found, Rules, look
 from dmarcops.report.align import suffix_list
 from dmarcops.report.limits import Limits
 from dmarcops.report.parse import parse
-from dmarcops.store.intake import IncomingRejection, Outcome
+from dmarcops.store.intake import IncomingFailure, IncomingRejection, IncomingTls, Outcome
 from sources import Held, document
 
 
@@ -56,11 +57,43 @@ def test_message_is_kept_when_something_in_it_is_not_stored_and_it_is_small_enou
     assert look(Held("a", b"<html/>"), Rules(limits=Limits(), kept_bytes=6, folder=tmp_path)).raw is None
 
 
-def test_other_kinds_of_reports_are_named(tmp_path: Path) -> None:
-    fields = b"Feedback-Type: abuse\r\nUser-Agent: a\r\nVersion: 1\r\n"
-    [payload] = look(Held("a", fields), rules(tmp_path)).payloads
+FEEDBACK = b"Feedback-Type: abuse\r\nUser-Agent: a\r\nVersion: 1\r\nOriginal-Rcpt-To: a@example.com\r\n"
+TLS = b'{"organization-name": "a", "report-id": "1", "policies": []}'
+
+
+def test_feedback_and_tls_reports_are_read(tmp_path: Path) -> None:
+    [feedback] = look(Held("a", FEEDBACK), rules(tmp_path)).payloads
+    assert isinstance(feedback, IncomingFailure)
+    assert (feedback.origin, feedback.report.feedback_type) == ("a", "abuse")
+    [tls] = look(Held("b", gzip.compress(TLS)), rules(tmp_path)).payloads
+    assert isinstance(tls, IncomingTls)
+    assert (tls.origin, tls.report.organization_name) == ("b", "a")
+
+
+def test_addresses_are_hashed_alike_by_the_same_rules_only(tmp_path: Path) -> None:
+    both = [rules(tmp_path), rules(tmp_path)]
+    hashed: list[str] = []
+    for one in (both[0], both[0], both[1]):
+        [payload] = look(Held("a", FEEDBACK), one).payloads
+        assert isinstance(payload, IncomingFailure)
+        hashed += payload.report.original_rcpt_to
+    assert hashed[0] == hashed[1] != hashed[2]
+
+
+@pytest.mark.parametrize(
+    ("data", "limits", "code"),
+    [
+        (TLS + b"}", {"json_values": 1}, "too-many-values"),
+        (TLS, {"json_bytes": 20}, "too-big"),
+        (FEEDBACK, {"mail_bytes": 20}, "too-big"),
+    ],
+)
+def test_feedback_and_tls_reports_are_rejected_when_they_cannot_be_read(
+    tmp_path: Path, data: bytes, limits: dict[str, int], code: str
+) -> None:
+    [payload] = look(Held("a", data), rules(tmp_path, **limits)).payloads
     assert isinstance(payload, IncomingRejection)
-    assert payload.code == "feedback-report"
+    assert (payload.code, payload.outcome) == (code, Outcome.CORRUPT)
 
 
 def test_defect_of_ours_becomes_a_line_to_be_tried_again(

@@ -17,8 +17,9 @@ from dmarcops.errors import ConfigError, DmarcopsError, EdgeError
 
 if TYPE_CHECKING:
     from dmarcops.flows.ingest import Totals
-    from dmarcops.flows.look import Found
-    from dmarcops.store.intake import IncomingRejection
+    from dmarcops.flows.look import Looking
+    from dmarcops.report.model import Repair
+    from dmarcops.store.intake import IncomingFailure, IncomingRejection, IncomingTls
 
 app = typer.Typer()
 
@@ -174,14 +175,13 @@ def _told(problems: list[str]) -> str:
     return f"cannot read {shown}" + (f"; and {more} more" if more > 0 else "")
 
 
-def _json_line(payload: "Found | IncomingRejection") -> Iterator[str]:
+def _json_line(payload: "Looking") -> Iterator[str]:
     """Give a payload as one line, a record at a time: memory does not grow with the number of records."""
     from dmarcops.flows.look import Found
     from dmarcops.report.as_json import record_json, report_json
 
     if not isinstance(payload, Found):
-        said = {"code": payload.code, "reason": payload.reason}
-        yield _ascii({"kind": "rejected", "origin": payload.origin, "sha256": payload.sha256} | said) + "\n"
+        yield _ascii(_small_json(payload)) + "\n"
         return
     yield _ascii(report_json(payload.report, payload.origin)).removesuffix("}") + ', "records": ['
     separator = ""
@@ -191,17 +191,43 @@ def _json_line(payload: "Found | IncomingRejection") -> Iterator[str]:
     yield "]}\n"
 
 
+def _small_json(payload: "IncomingFailure | IncomingTls | IncomingRejection") -> dict[str, Any]:
+    """Give all of a payload that has no records."""
+    from dmarcops.report.failure import failure_json
+    from dmarcops.report.tls import tls_json
+    from dmarcops.store.intake import IncomingFailure, IncomingTls
+
+    if isinstance(payload, IncomingFailure):
+        return failure_json(payload.report, payload.origin)
+    if isinstance(payload, IncomingTls):
+        return tls_json(payload.report, payload.origin)
+    said = {"code": payload.code, "reason": payload.reason}
+    return {"kind": "rejected", "origin": payload.origin, "sha256": payload.sha256} | said
+
+
 def _ascii(values: dict[str, Any]) -> str:
     return json.dumps(values).replace("\x7f", "\\u007f")
 
 
-def _row(payload: "Found | IncomingRejection") -> tuple[object, ...]:
-    from dmarcops.flows.look import Found
+def _row(payload: "Looking") -> tuple[object, ...]:
+    from dmarcops.store.intake import IncomingFailure, IncomingRejection, IncomingTls
 
-    if not isinstance(payload, Found):
+    if isinstance(payload, IncomingRejection):
         return payload.origin, "rejected", None, None, None, None, None, None, f"{payload.code}: {payload.reason}"
+    codes = _codes(payload.report.repairs)
+    if isinstance(payload, IncomingFailure):
+        said = payload.report
+        reporter = said.reporter or said.user_agent
+        return payload.origin, said.kind.value, reporter, said.reported_domain, None, None, said.incidents, codes, None
+    if isinstance(payload, IncomingTls):
+        tls = payload.report
+        domains = ", ".join(dict.fromkeys(policy.policy_domain for policy in tls.policies if policy.policy_domain))
+        return payload.origin, "tls", tls.organization_name, domains or None, tls.report_id, None, None, codes, None
     report = payload.report
     metadata = report.report_metadata
-    codes = ", ".join(dict.fromkeys(repair.code for repair in report.repairs))
     named = (metadata.org_name or metadata.email, report.policy_published.domain, metadata.report_id)
     return payload.origin, "aggregate", *named, report.record_count, report.mail_count, codes, None
+
+
+def _codes(repairs: "tuple[Repair, ...]") -> str:
+    return ", ".join(dict.fromkeys(repair.code for repair in repairs))

@@ -27,6 +27,14 @@ class Grouping(StrEnum):
     REASON = "reason"
 
 
+class ReportKind(StrEnum):
+    """Which reports `reports` shows."""
+
+    AGGREGATE = "aggregate"
+    FAILURE = "failure"
+    TLS = "tls"
+
+
 @app.command()
 @filtered
 def summary(context: typer.Context, *, where: "Filter", form: FormatOption = Format.TABLE) -> None:
@@ -62,11 +70,24 @@ def sources(context: typer.Context, *, where: "Filter", form: FormatOption = For
 
 @app.command()
 @filtered
-def reports(context: typer.Context, *, where: "Filter", form: FormatOption = Format.TABLE) -> None:
+def reports(
+    context: typer.Context,
+    *,
+    where: "Filter",
+    kind: Annotated[
+        ReportKind, typer.Option("--kind", help="Aggregate, failure (and other feedback), or TLS reports.")
+    ] = ReportKind.AGGREGATE,
+    form: FormatOption = Format.TABLE,
+) -> None:
     """Show the reports in the store."""
     from dmarcops.store import views
 
-    _show(context, lambda store: views.reports(store, where), form)
+    ask = {
+        ReportKind.AGGREGATE: views.reports,
+        ReportKind.FAILURE: views.failure_reports,
+        ReportKind.TLS: views.tls_reports,
+    }[kind]
+    _show(context, lambda store: ask(store, where), form)
 
 
 @app.command()

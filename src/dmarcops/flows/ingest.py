@@ -19,7 +19,7 @@ from dmarcops.ports import Handling, MailSource, Message, Progress
 from dmarcops.report.align import OrganizationalDomain
 from dmarcops.store.checkpoints import load_checkpoint, save_checkpoint
 from dmarcops.store.engine import Store
-from dmarcops.store.intake import IncomingMessage, IncomingRejection, IncomingReport, Outcome
+from dmarcops.store.intake import IncomingMessage, IncomingPayload, IncomingReport, Outcome
 from dmarcops.store.reports import MessageResult, record
 
 BATCH_RECORDS = 20_000
@@ -141,7 +141,7 @@ class Ingest:
                 looked.release()
 
     def _incoming(self, looked: Looked) -> IncomingMessage:
-        payloads: list[IncomingReport | IncomingRejection] = [
+        payloads: list[IncomingPayload] = [
             IncomingReport(x.origin, x.report, partial(x.records.chunks, self.organizational_domain))
             if isinstance(x, Found)
             else x

@@ -6,20 +6,24 @@ Runs in worker processes too, so what it returns can be sent between processes. 
 
 import hashlib
 import logging
+import secrets
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
 from dmarcops.errors import BadInput
 from dmarcops.flows.collect import Collected, Collector
 from dmarcops.ports import Message
+from dmarcops.report.failure import parse_failure
 from dmarcops.report.limits import Limits
 from dmarcops.report.model import Kind, Report
 from dmarcops.report.parse import read
+from dmarcops.report.redact import Redactor
+from dmarcops.report.tls import parse_tls
 from dmarcops.report.unpack import Payload, Rejected, unpack
-from dmarcops.store.intake import IncomingRejection, Outcome
+from dmarcops.store.intake import IncomingFailure, IncomingRejection, IncomingTls, Outcome
 
 _CHUNK = 1024 * 1024
 _KEPT = frozenset((Outcome.RETRY, Outcome.CORRUPT, Outcome.UNSUPPORTED, Outcome.NOT_A_REPORT))
@@ -28,11 +32,15 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A report found in a message, with its records."""
+    """An aggregate report found in a message, with its records."""
 
     origin: str
     report: Report
     records: Collected
+
+
+Looking = Found | IncomingFailure | IncomingTls | IncomingRejection
+"""What one payload turned out to be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +54,7 @@ class Looked:
 
     origin: str
     sha256: str
-    payloads: tuple[Found | IncomingRejection, ...]
+    payloads: tuple[Looking, ...]
     raw: bytes | None
     problem: str = ""
 
@@ -68,13 +76,15 @@ class Rules:
     How messages are looked at.
 
     `kept_bytes` is the size up to which a message is kept, `folder` where temporary files go, `authserv_ids` whose
-    Authentication-Results are believed.
+    Authentication-Results are believed. `redactor` hashes addresses in failure reports; one with a key of its own by
+    default, so that nothing can be told from its hashes but what is the same in one run.
     """
 
     limits: Limits
     kept_bytes: int
     folder: Path
     authserv_ids: tuple[str, ...] = ()
+    redactor: Redactor = field(default_factory=lambda: Redactor(secrets.token_bytes()))
 
 
 def look(message: Message, rules: Rules) -> Looked:
@@ -104,16 +114,13 @@ def _digest(stream: BinaryIO) -> tuple[str, int]:
     return sha256.hexdigest(), size
 
 
-def _payload(found: Payload | Rejected, message: Message, rules: Rules) -> Found | IncomingRejection:
+def _payload(found: Payload | Rejected, message: Message, rules: Rules) -> Looking:
     origin = f"{message.origin}{found.origin}"
     if isinstance(found, Rejected):
         return IncomingRejection(origin, found.sha256, found.code, found.reason, Outcome(found.outcome))
-    if found.kind is not Kind.AGGREGATE:
-        reason = f"a {found.kind} report; only aggregate reports are stored"
-        return IncomingRejection(origin, sha256_of(found.open), f"{found.kind}-report", reason, Outcome.UNSUPPORTED)
     collector = Collector(rules.folder)
     try:
-        report = read(found.open, collector, limits=rules.limits, repairs=found.repairs)
+        return _read(found, origin, collector, rules)
     except BadInput as error:
         code, reason, outcome = error.code, str(error), Outcome(error.outcome)
     except OSError:
@@ -121,10 +128,21 @@ def _payload(found: Payload | Rejected, message: Message, rules: Rules) -> Found
     except Exception as error:  # noqa: BLE001 - one of two places: a defect of ours must not stop or lose the others
         _LOG.error("%s: %s", origin, type(error).__name__, exc_info=error)
         code, reason, outcome = "internal-error", f"a defect of dmarcops: {type(error).__name__}", Outcome.RETRY
-    else:
-        return Found(origin, report, collector.collected(report.policy_published))
     collector.restart()
     return IncomingRejection(origin, sha256_of(found.open), code, reason, outcome)
+
+
+def _read(found: Payload, origin: str, collector: Collector, rules: Rules) -> Looking:
+    limits = rules.limits
+    if found.kind is Kind.AGGREGATE:
+        report = read(found.open, collector, limits=limits, repairs=found.repairs)
+        return Found(origin, report, collector.collected(report.policy_published))
+    # One octet more than either may have, so that what is over its limit is seen to be.
+    with found.open() as stream:
+        data = stream.read(max(limits.json_bytes, limits.mail_bytes) + 1)
+    if found.kind is Kind.TLS:
+        return IncomingTls(origin, parse_tls(data, limits=limits, repairs=found.repairs))
+    return IncomingFailure(origin, parse_failure(data, rules.redactor, limits=limits, repairs=found.repairs))
 
 
 def sha256_of(open_: Callable[[], BinaryIO]) -> str:
@@ -136,7 +154,7 @@ def sha256_of(open_: Callable[[], BinaryIO]) -> str:
     return sha256.hexdigest()
 
 
-def _is_kept(payloads: tuple[Found | IncomingRejection, ...]) -> bool:
+def _is_kept(payloads: tuple[Looking, ...]) -> bool:
     return any(isinstance(payload, IncomingRejection) and payload.outcome in _KEPT for payload in payloads)
 
 

@@ -31,5 +31,15 @@ class Limits:
     """Characters of one text of a report. Code `text-too-long`."""
     element_bytes: int = MIB
     """Octets of XML between the ends of two records (a record, or all that is not a record). Code `element-too-big`."""
+    json_bytes: int = 10 * MIB
+    """Size of a TLS report as unpacked (RFC 8460 section 5.2 speaks of 10 MB). Code `too-big`."""
+    json_depth: int = 32
+    """Arrays and objects inside one another in a TLS report. Code `nested-too-deep`."""
+    json_values: int = 1_000_000
+    """Arrays, objects and their entries in a TLS report. Code `too-many-values`."""
+    tls_policies: int = 10_000
+    """Policies of one TLS report. Code `too-many-policies`."""
+    tls_failures: int = 100_000
+    """Failure details of one TLS report, all policies together. Code `too-many-failures`."""
     repairs: int = 1_000
     """Different repairs noted for one report; further ones are counted under the code `more-repairs`."""

@@ -289,6 +289,11 @@ def read(data: bytes, part: Part) -> Body:
     return Body(Memory(head), form, repairs, len(head))
 
 
+def decoded(data: bytes, part: Part, most: int) -> bytes:
+    """Decode the first `most` encoded octets of a part's body as declared, whatever it is."""
+    return _decoded(memoryview(data)[part.start : min(part.stop, part.start + most)], part.header.encoding)
+
+
 def _opened(start: bytes, declared: str) -> tuple[str, bytes, Form]:
     """Give the transfer encoding that the start of a body really has, the start decoded, and its form."""
     head = _decoded(start, declared)

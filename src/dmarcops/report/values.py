@@ -190,6 +190,21 @@ def epoch(text: str | None, notes: Notes, path: str) -> int | None:
     return value
 
 
+def moment(text: str, notes: Notes, path: str) -> int | None:
+    """Read a time of RFC 3339 as UTC epoch seconds; one without a zone or as a number is noted."""
+    try:
+        time = datetime.fromisoformat(text)
+        seconds = int((time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp())
+    except (ValueError, OverflowError):
+        return epoch(text, notes, path)
+    if seconds < 0:
+        notes.add("unknown-value", path, text)
+        return None
+    if time.tzinfo is None:
+        notes.add("time-format", path, text)
+    return seconds
+
+
 def _whole(text: str, notes: Notes, path: str) -> int | None:
     if text.isascii() and text.isdecimal() and len(text) <= 30:  # noqa: PLR2004 - longer ones are no number of anything
         return int(text)

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from dmarcops.report.align import Alignment
+from dmarcops.report.failure import FailureReport
 from dmarcops.report.model import Evaluation, Report
+from dmarcops.report.tls import TlsReport
 
 
 class Outcome(StrEnum):
@@ -52,6 +54,22 @@ class IncomingReport:
 
 
 @dataclass(frozen=True, slots=True)
+class IncomingFailure:
+    """A failure or feedback report, redacted."""
+
+    origin: str
+    report: FailureReport
+
+
+@dataclass(frozen=True, slots=True)
+class IncomingTls:
+    """A TLS report."""
+
+    origin: str
+    report: TlsReport
+
+
+@dataclass(frozen=True, slots=True)
 class IncomingRejection:
     """A payload that is not stored as a report, and why."""
 
@@ -60,6 +78,10 @@ class IncomingRejection:
     code: str
     reason: str
     outcome: Outcome
+
+
+IncomingPayload = IncomingReport | IncomingFailure | IncomingTls | IncomingRejection
+"""Any of what a message can hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,5 +95,5 @@ class IncomingMessage:
 
     origin: str
     sha256: str
-    payloads: tuple[IncomingReport | IncomingRejection, ...]
+    payloads: tuple[IncomingPayload, ...]
     raw: bytes | None

@@ -51,6 +51,31 @@ EVALUATION = _relation("evaluation", "id report_id dmarc header_from mail_count"
 RECORD = _relation("record", "evaluation_id source_key")
 DKIM_RESULT = _relation("dkim_result", "evaluation_id domain selector result aligned")
 OVERRIDE_REASON = _relation("override_reason", "evaluation_id type")
+FAILURE_REPORT = _relation(
+    "failure_report",
+    """
+    id kind feedback_type reporter user_agent auth_failure delivery_result identity_alignment reported_domain
+    header_from source_ip source_key arrival_date day incidents dkim_domain dkim_selector dkim_result spf_result
+    original_mail_from authenticated repairs received_at origin
+    """,
+    arrival_date=MOMENT,
+    incidents=BigInteger(),
+)
+TLS_REPORT = _relation(
+    "tls_report", "id day date_begin reporter report_id conflict authenticated repairs received_at origin"
+)
+# Here `position` and `policy_position` are places in the report.
+TLS_POLICY = _relation(
+    "tls_policy",
+    "tls_report_id position policy_type policy_domain successful_count failed_count",
+    **dict.fromkeys(("tls_report_id", "successful_count", "failed_count"), BigInteger()),
+)
+TLS_FAILURE = _relation(
+    "tls_failure",
+    "tls_report_id policy_position position result_type sending_mta_key",
+    **dict.fromkeys(("tls_report_id", "policy_position"), BigInteger()),
+    sending_mta_key=LargeBinary(),
+)
 LEDGER = _relation(
     "ledger", "id message_sha256 origin outcome code reason payload_sha256 payload_count first_seen last_seen"
 )

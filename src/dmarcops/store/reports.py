@@ -10,28 +10,34 @@ The same again with the same content is a duplicate; with other content it is a 
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from hashlib import sha256
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection
 
 from dmarcops.report.model import Extension, Repair, Report, ReportMetadata
-from dmarcops.store.bulk import bulk_execute, bulk_insert, slices
+from dmarcops.store.bulk import bulk_execute, bulk_insert
 from dmarcops.store.engine import Store
+from dmarcops.store.failure_reports import FailureWriter
+from dmarcops.store.identity import Versions, known_versions, next_key
 from dmarcops.store.intake import (
     Chunk,
     ClassifiedEvaluation,
+    IncomingFailure,
     IncomingMessage,
+    IncomingPayload,
     IncomingRejection,
     IncomingReport,
+    IncomingTls,
     Outcome,
 )
 from dmarcops.store.ledger import Entry, Line, note, worst
 from dmarcops.store.moments import timestamp
 from dmarcops.store.normal import packed_address, reporter_name, storable
 from dmarcops.store.tables import TABLES
+from dmarcops.store.tls_reports import TlsWriter
 
 MAX_MAIL = 10**12
 """Messages of one report above which it is nonsense: more than all the world sends in a day. Code `too-much-mail`."""
@@ -66,14 +72,6 @@ class MessageResult:
     payloads: tuple[PayloadResult, ...]
 
 
-@dataclass(slots=True)
-class _Versions:
-    """The reports of one identity that are in the store: their keys by content, and whether one of them counts."""
-
-    keys: dict[str, int] = field(default_factory=dict)
-    is_counted: bool = False
-
-
 def record(store: Store, messages: Sequence[IncomingMessage], now: datetime) -> tuple[MessageResult, ...]:
     """
     Store a batch of messages, each with its line in the ledger, in one transaction: all of it or nothing.
@@ -90,9 +88,9 @@ def record(store: Store, messages: Sequence[IncomingMessage], now: datetime) -> 
         StoreError: The store is locked or cannot be written; nothing of the batch is in it.
     """
     with store.write() as connection:
-        writer = _Writer(connection, messages, now)
-        done = [_message(writer, message) for message in messages]
-        writer.flush()
+        writers = _Writers(connection, messages, now)
+        done = [_message(writers, message) for message in messages]
+        writers.flush()
         note(connection, store, [entry for entry, _ in done], now)
     return tuple(result for _, result in done)
 
@@ -123,10 +121,10 @@ def _reporter(metadata: ReportMetadata) -> str | None:
     return reporter_name(metadata.org_name or "") or reporter_name(domain) or None
 
 
-def _message(writer: "_Writer", message: IncomingMessage) -> tuple[Entry, MessageResult]:
+def _message(writers: "_Writers", message: IncomingMessage) -> tuple[Entry, MessageResult]:
     lines, results = [], []
     for payload in message.payloads:
-        line = writer.add(payload) if isinstance(payload, IncomingReport) else _rejected(payload)
+        line = writers.add(payload)
         lines.append(line)
         results.append(_result(payload, line))
     if not lines:
@@ -146,13 +144,42 @@ def _rejected(rejection: IncomingRejection) -> Line:
     )
 
 
-def _result(payload: IncomingReport | IncomingRejection, line: Line) -> PayloadResult:
-    if isinstance(payload, IncomingRejection) or line.report_key is None:
+def _result(payload: IncomingPayload, line: Line) -> PayloadResult:
+    if isinstance(payload, IncomingRejection) or line.outcome is Outcome.CORRUPT:
         return PayloadResult(payload.origin, line.outcome)
+    repairs = sum(repair.count for repair in payload.report.repairs)
+    if not isinstance(payload, IncomingReport):
+        return PayloadResult(payload.origin, line.outcome, repairs=repairs)
     report = payload.report
-    return PayloadResult(
-        payload.origin, line.outcome, report.record_count, report.mail_count, sum(x.count for x in report.repairs)
-    )
+    return PayloadResult(payload.origin, line.outcome, report.record_count, report.mail_count, repairs)
+
+
+class _Writers:
+    """One writer for each kind of report, into one open write transaction."""
+
+    def __init__(self, connection: Connection, messages: Iterable[IncomingMessage], now: datetime) -> None:
+        payloads = [payload for message in messages for payload in message.payloads]
+        self._reports = _Writer(connection, [x for x in payloads if isinstance(x, IncomingReport)], now)
+        self._failures = FailureWriter(connection, [x for x in payloads if isinstance(x, IncomingFailure)], now)
+        self._tls = TlsWriter(connection, [x for x in payloads if isinstance(x, IncomingTls)], now)
+
+    def add(self, payload: IncomingPayload) -> Line:
+        """Store a payload, unless it is a rejection; tells how it ended."""
+        match payload:
+            case IncomingReport():
+                return self._reports.add(payload)
+            case IncomingFailure():
+                return self._failures.add(payload)
+            case IncomingTls():
+                return self._tls.add(payload)
+            case IncomingRejection():
+                return _rejected(payload)
+
+    def flush(self) -> None:
+        """Write what was gathered."""
+        self._reports.flush()
+        self._failures.flush()
+        self._tls.flush()
 
 
 class _Writer:
@@ -162,13 +189,13 @@ class _Writer:
     Rows are gathered until there are `SLICE_RECORDS` of records, then go in by `flush`, parents first.
     """
 
-    def __init__(self, connection: Connection, messages: Iterable[IncomingMessage], now: datetime) -> None:
+    def __init__(self, connection: Connection, incoming: Iterable[IncomingReport], now: datetime) -> None:
         self._connection = connection
         self._received_at = timestamp(now)
-        reports = [x.report for message in messages for x in message.payloads if isinstance(x, IncomingReport)]
-        self._versions = _versions(connection, list({identify(report)[1] for report in reports}))
-        self._next_report = _next_key(connection, "report")
-        self._next_evaluation = _next_key(connection, "evaluation")
+        identities = list({identify(x.report)[1] for x in incoming})
+        self._versions = known_versions(connection, TABLES["report"], identities)
+        self._next_report = next_key(connection, TABLES["report"])
+        self._next_evaluation = next_key(connection, TABLES["evaluation"])
         self._rows: dict[str, list[_Values]] = {table.name: [] for table in _IN_ORDER}
         self._additions: dict[int, list[int]] = {}
 
@@ -179,7 +206,7 @@ class _Writer:
             reason = f"{report.mail_count} messages in one report"
             return Line(origin, report.sha256, Outcome.CORRUPT, "too-much-mail", reason)
         reporter, identity = identify(report)
-        versions = self._versions.setdefault(identity, _Versions())
+        versions = self._versions.setdefault(identity, Versions())
         key = versions.keys.get(report.content_sha256)
         if key is not None:
             return Line(origin, report.sha256, Outcome.DUPLICATE, report_key=key)
@@ -267,23 +294,6 @@ class _Writer:
         self._rows["override_reason"] += [
             (key, position, x.type.value, x.comment) for position, x in enumerate(policy.reasons)
         ]
-
-
-def _versions(connection: Connection, identities: Sequence[str]) -> dict[str, _Versions]:
-    """Return which of these reports are in the store."""
-    report = TABLES["report"]
-    found: dict[str, _Versions] = {}
-    for some in slices(identities):
-        columns = select(report.c.identity, report.c.content_sha256, report.c.id, report.c.conflict)
-        for identity, content, key, conflict in connection.execute(columns.where(report.c.identity.in_(some))):
-            versions = found.setdefault(identity, _Versions())
-            versions.keys[content] = key
-            versions.is_counted |= not conflict
-    return found
-
-
-def _next_key(connection: Connection, table: str) -> int:
-    return (connection.scalar(select(func.max(TABLES[table].c.id))) or 0) + 1
 
 
 def _report_values(report: Report, reporter: str | None) -> _Values:

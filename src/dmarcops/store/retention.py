@@ -1,5 +1,5 @@
 """
-What is older than wanted leaves the store: reports with all they hold, ledger lines, kept octets.
+What is older than wanted leaves the store: reports of every kind with all they hold, ledger lines, kept octets.
 
 The file of an SQLite store does not shrink: the pages that become free are used again by the next reports, so a store
 that is pruned regularly stays as large as it ever was. Giving them back would need `VACUUM`, which locks everybody out
@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 
-from sqlalchemy import ColumnElement, and_, delete, func, or_, select
+from sqlalchemy import ColumnElement, Table, and_, delete, func, or_, select
 
 from dmarcops.store.bulk import slices
 from dmarcops.store.engine import Store
@@ -21,6 +21,7 @@ BATCH_RECORDS = 50_000
 """Records deleted in one transaction, so that a writer beside us need not wait long; a larger report has its own."""
 
 _REPORT, _LEDGER, _KEPT = TABLES["report"], TABLES["ledger"], TABLES["kept"]
+_FAILURE, _TLS = TABLES["failure_report"], TABLES["tls_report"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +33,17 @@ class Pruned:
     mail_count: int
     ledger_lines: int
     kept_messages: int
+    failure_reports: int = 0
+    tls_reports: int = 0
 
 
 def prune(store: Store, older_than: date, *, dry_run: bool = False) -> Pruned:
     """
     Delete all that was over when a day began in UTC.
 
-    That is reports whose period had ended (without a period: that had been received), messages last seen before, and
-    octets kept before. Killed half-way, it has deleted whole reports only, and goes on when it is called again.
+    That is aggregate and TLS reports whose period had ended (without a period: that had been received), failure reports
+    of mail that had arrived, messages last seen before, and octets kept before. Killed half-way, it has deleted whole
+    reports only, and goes on when it is called again.
 
     Args:
         store: The store.
@@ -50,10 +54,15 @@ def prune(store: Store, older_than: date, *, dry_run: bool = False) -> Pruned:
         StoreError: The store is locked or cannot be written.
     """
     midnight = datetime.combine(older_than, time(), UTC)
-    old = {_LEDGER: _LEDGER.c.last_seen < midnight, _KEPT: _KEPT.c.kept_at < midnight}
+    old = {
+        _LEDGER: _LEDGER.c.last_seen < midnight,
+        _KEPT: _KEPT.c.kept_at < midnight,
+        _FAILURE: _FAILURE.c.day < older_than,
+        _TLS: _is_over(_TLS, midnight),
+    }
     with store.read() as connection:
         columns = select(_REPORT.c.id, _REPORT.c.record_count, _REPORT.c.mail_count)
-        rows = connection.execute(columns.where(_is_over(midnight)).order_by(_REPORT.c.id))
+        rows = connection.execute(columns.where(_is_over(_REPORT, midnight)).order_by(_REPORT.c.id))
         reports = [(key, records, mails) for key, records, mails in rows]
         counts = [connection.scalar(select(func.count()).select_from(table).where(old[table])) or 0 for table in old]
     if not dry_run:
@@ -67,10 +76,10 @@ def prune(store: Store, older_than: date, *, dry_run: bool = False) -> Pruned:
     return Pruned(len(reports), sum(x[1] for x in reports), sum(x[2] for x in reports), *counts)
 
 
-def _is_over(midnight: datetime) -> ColumnElement[bool]:
+def _is_over(report: Table, midnight: datetime) -> ColumnElement[bool]:
     # Periods end at 23:59:59 or, by some reporters, at the next midnight (RFC 9990 section 3.1.1.4 leaves it open).
-    end = func.coalesce(_REPORT.c.date_end, _REPORT.c.date_begin)
-    return or_(end <= int(midnight.timestamp()), and_(end.is_(None), _REPORT.c.received_at < midnight))
+    end = func.coalesce(report.c.date_end, report.c.date_begin)
+    return or_(end <= int(midnight.timestamp()), and_(end.is_(None), report.c.received_at < midnight))
 
 
 def _batches(reports: Iterable[tuple[int, int, int]]) -> Iterator[list[int]]:

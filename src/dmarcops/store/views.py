@@ -38,6 +38,7 @@ from dmarcops.store.relations import (
     DKIM_RESULT,
     EVALUATION,
     EVALUATIONS,
+    FAILURE_REPORT,
     KEPT,
     LEDGER,
     OVERRIDE_REASON,
@@ -45,6 +46,9 @@ from dmarcops.store.relations import (
     RECORDS,
     REPORT,
     TEXTS,
+    TLS_FAILURE,
+    TLS_POLICY,
+    TLS_REPORT,
 )
 
 if TYPE_CHECKING:
@@ -209,6 +213,77 @@ def reports(store: Store, where: Filter) -> Table:
     ).where(*conditions)
     ordered = statement.order_by(REPORT.c.day.desc(), REPORT.c.mail_count.desc(), REPORT.c.id)
     return _answer(store, ordered, where)
+
+
+def failure_reports(store: Store, where: Filter) -> Table:
+    """
+    List the failure and feedback reports, the mail that arrived last first.
+
+    `domain` is a reported domain or an author domain, `reporter` the domain that sent the report.
+    """
+    columns = """
+        day reporter user_agent feedback_type reported_domain header_from source_ip auth_failure delivery_result
+        identity_alignment dkim_domain dkim_selector dkim_result spf_result original_mail_from incidents arrival_date
+    """
+    conditions = _conditions(replace(where, domain=None), FAILURE_REPORT)
+    if where.domain is not None:
+        names = (FAILURE_REPORT.c.reported_domain, FAILURE_REPORT.c.header_from)
+        conditions.append(or_(*(_is_under(where.domain, name) for name in names)))
+    statement = select(
+        *_columns(FAILURE_REPORT, columns),
+        (FAILURE_REPORT.c.repairs != "[]").label("repaired"),
+        *_columns(FAILURE_REPORT, "received_at origin"),
+    ).where(*conditions)
+    latest = (
+        FAILURE_REPORT.c.day.desc(),
+        FAILURE_REPORT.c.arrival_date.desc().nulls_last(),
+        FAILURE_REPORT.c.id.desc(),
+    )
+    return _answer(store, statement.order_by(*latest), where)
+
+
+def tls_reports(store: Store, where: Filter) -> Table:
+    """
+    List the policies of all TLS reports, conflicting ones too, the newest day first.
+
+    `result_types` are those of the sessions that failed. `source` is the address of a sending MTA with failed sessions.
+    """
+    conditions = _conditions(replace(where, domain=None, source=None), TLS_REPORT)
+    if where.domain is not None:
+        conditions.append(_is_under(where.domain, TLS_POLICY.c.policy_domain))
+    if where.source is not None:
+        senders = select(TLS_FAILURE.c.position).where(
+            *_of_policy(), _is_from(where.source, TLS_FAILURE.c.sending_mta_key)
+        )
+        conditions.append(exists(senders.correlate(TLS_POLICY)))
+    statement = (
+        select(
+            *_columns(TLS_REPORT, "day reporter"),
+            *_columns(TLS_POLICY, "policy_domain policy_type successful_count failed_count"),
+            _result_types().label("result_types"),
+            TLS_REPORT.c.conflict,
+            (TLS_REPORT.c.repairs != "[]").label("repaired"),
+            *_columns(TLS_REPORT, "report_id received_at origin"),
+        )
+        .join(TLS_POLICY, TLS_POLICY.c.tls_report_id == TLS_REPORT.c.id)
+        .where(*conditions)
+    )
+    ordered = statement.order_by(
+        TLS_REPORT.c.day.desc().nulls_last(), TLS_POLICY.c.failed_count.desc(), TLS_REPORT.c.id, TLS_POLICY.c.position
+    )
+    return _answer(store, ordered, where)
+
+
+def _of_policy() -> Iterator[ColumnElement[bool]]:
+    yield TLS_FAILURE.c.tls_report_id == TLS_POLICY.c.tls_report_id
+    yield TLS_FAILURE.c.policy_position == TLS_POLICY.c.position
+
+
+def _result_types() -> ColumnElement[Any]:
+    """Join the different result types of a policy, in alphabetical order."""
+    types = select(TLS_FAILURE.c.result_type).where(*_of_policy()).correlate(TLS_POLICY).distinct()
+    ordered = types.order_by(TLS_FAILURE.c.result_type).subquery()
+    return select(func.aggregate_strings(ordered.c.result_type, ", ")).scalar_subquery()
 
 
 def selectors(store: Store, where: Filter) -> Table:
