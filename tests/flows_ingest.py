@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from dmarcops.flows.ingest import Ingest
-from dmarcops.flows.look import Rules
 from dmarcops.flows.lookers import Lookers
+from dmarcops.flows.rules import Rules
 from dmarcops.report.align import suffix_list
 from dmarcops.report.limits import Limits
 from dmarcops.store.engine import Store

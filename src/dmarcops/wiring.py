@@ -12,9 +12,10 @@ from typing import BinaryIO
 
 from dmarcops.config import Config
 from dmarcops.flows.ingest import Ingest
-from dmarcops.flows.look import Looking, Rules, look
+from dmarcops.flows.look import Looking, look
 from dmarcops.flows.lookers import Lookers
 from dmarcops.flows.retry import RetrySource
+from dmarcops.flows.rules import Rules
 from dmarcops.mail.files import messages, reopened
 from dmarcops.ports import MailSource, Progress
 from dmarcops.report.align import suffix_list

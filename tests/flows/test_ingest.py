@@ -10,8 +10,8 @@ from builders import ask
 from dmarcops.errors import MailError, StoreError
 from dmarcops.flows import ingest as module
 from dmarcops.flows.ingest import Totals
-from dmarcops.flows.look import Rules
 from dmarcops.flows.lookers import Lookers
+from dmarcops.flows.rules import Rules
 from dmarcops.ports import Handling, Message
 from dmarcops.report.limits import Limits
 from dmarcops.store.engine import Store

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from dmarcops.flows.collect import CHUNK_RECORDS, IN_MEMORY
-from dmarcops.flows.look import Found, Rules, look
+from dmarcops.flows.look import Found, look
+from dmarcops.flows.rules import Rules
 from dmarcops.report.align import suffix_list
 from dmarcops.report.limits import Limits
 from dmarcops.report.parse import parse

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from enum import StrEnum
 from functools import wraps
 from inspect import Signature, signature
 from ipaddress import ip_address, ip_network
@@ -35,6 +36,14 @@ class Invocation:
     config_file: Path | None
     store_url: str | None
     quiet: bool
+
+
+class Authenticated(StrEnum):
+    """What is known of the mail that carried a report."""
+
+    AUTHENTICATED = "authenticated"
+    UNAUTHENTICATED = "unauthenticated"
+    UNKNOWN = "unknown"
 
 
 def invocation_of(context: typer.Context) -> Invocation:
@@ -82,7 +91,7 @@ def today_utc() -> date:
     return datetime.now(UTC).date()
 
 
-def filter_of(
+def filter_of(  # noqa: PLR0913 - an option each
     *,
     domain: Annotated[str | None, typer.Option(metavar="DOMAIN", help="Only mail of this domain.")] = None,
     since: Annotated[
@@ -93,6 +102,9 @@ def filter_of(
         str | None, typer.Option(metavar="IP", help="Only mail from this address or network (192.0.2.0/24).")
     ] = None,
     reporter: Annotated[str | None, typer.Option(metavar="NAME", help="Only what this reporter says.")] = None,
+    authenticated: Annotated[
+        Authenticated | None, typer.Option(help="Only from reports whose carrier mail is so.")
+    ] = None,
     limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="At most N rows.")] = None,
 ) -> "Filter":
     """
@@ -114,6 +126,7 @@ def filter_of(
         until=last,
         source=None if source is None else _address(source),
         reporter=reporter,
+        authenticated=None if authenticated is None else authenticated.value,
         limit=limit,
     )
 

@@ -13,8 +13,9 @@ from dataclasses import dataclass, field, fields
 from datetime import datetime
 from functools import partial
 
-from dmarcops.flows.look import Found, Looked, Rules
+from dmarcops.flows.look import Found, Looked
 from dmarcops.flows.lookers import Lookers, Task
+from dmarcops.flows.rules import Rules
 from dmarcops.ports import Handling, MailSource, Message, Progress
 from dmarcops.report.align import OrganizationalDomain
 from dmarcops.store.checkpoints import load_checkpoint, save_checkpoint
@@ -142,7 +143,7 @@ class Ingest:
 
     def _incoming(self, looked: Looked) -> IncomingMessage:
         payloads: list[IncomingPayload] = [
-            IncomingReport(x.origin, x.report, partial(x.records.chunks, self.organizational_domain))
+            IncomingReport(x.origin, x.report, partial(x.records.chunks, self.organizational_domain), x.authenticated)
             if isinstance(x, Found)
             else x
             for x in looked.payloads

@@ -6,21 +6,19 @@ Runs in worker processes too, so what it returns can be sent between processes. 
 
 import hashlib
 import logging
-import secrets
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import BinaryIO
 
 from dmarcops.errors import BadInput
+from dmarcops.flows.carrier import authenticity
 from dmarcops.flows.collect import Collected, Collector
+from dmarcops.flows.rules import Rules
 from dmarcops.ports import Message
 from dmarcops.report.failure import parse_failure
-from dmarcops.report.limits import Limits
 from dmarcops.report.model import Kind, Report
 from dmarcops.report.parse import read
-from dmarcops.report.redact import Redactor
 from dmarcops.report.tls import parse_tls
 from dmarcops.report.unpack import Payload, Rejected, unpack
 from dmarcops.store.intake import IncomingFailure, IncomingRejection, IncomingTls, Outcome
@@ -37,6 +35,7 @@ class Found:
     origin: str
     report: Report
     records: Collected
+    authenticated: str = "unknown"
 
 
 Looking = Found | IncomingFailure | IncomingTls | IncomingRejection
@@ -70,29 +69,14 @@ class Looked:
                 payload.records.release()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rules:
-    """
-    How messages are looked at.
-
-    `kept_bytes` is the size up to which a message is kept, `folder` where temporary files go, `authserv_ids` whose
-    Authentication-Results are believed. `redactor` hashes addresses in failure reports; one with a key of its own by
-    default, so that nothing can be told from its hashes but what is the same in one run.
-    """
-
-    limits: Limits
-    kept_bytes: int
-    folder: Path
-    authserv_ids: tuple[str, ...] = ()
-    redactor: Redactor = field(default_factory=lambda: Redactor(secrets.token_bytes()))
-
-
 def look(message: Message, rules: Rules) -> Looked:
     """Look at one message; whatever it is, the answer says what became of it."""
     try:
         with message.open() as stream:
             sha256, size = _digest(stream)
-            payloads = tuple(_payload(found, message, rules) for found in unpack(stream, limits=rules.limits))
+            carrier = authenticity(stream, rules)
+            found = unpack(stream, limits=rules.limits)
+            payloads = tuple(_payload(payload, message, rules, carrier) for payload in found)
             raw = _raw(stream, size, rules) if _is_kept(payloads) else None
     except BadInput as error:
         rejection = IncomingRejection(message.origin, "", error.code, str(error), Outcome(error.outcome))
@@ -114,13 +98,13 @@ def _digest(stream: BinaryIO) -> tuple[str, int]:
     return sha256.hexdigest(), size
 
 
-def _payload(found: Payload | Rejected, message: Message, rules: Rules) -> Looking:
+def _payload(found: Payload | Rejected, message: Message, rules: Rules, carrier: str) -> Looking:
     origin = f"{message.origin}{found.origin}"
     if isinstance(found, Rejected):
         return IncomingRejection(origin, found.sha256, found.code, found.reason, Outcome(found.outcome))
     collector = Collector(rules.folder)
     try:
-        return _read(found, origin, collector, rules)
+        return replace(_read(found, origin, collector, rules), authenticated=carrier)
     except BadInput as error:
         code, reason, outcome = error.code, str(error), Outcome(error.outcome)
     except OSError:
@@ -132,7 +116,7 @@ def _payload(found: Payload | Rejected, message: Message, rules: Rules) -> Looki
     return IncomingRejection(origin, sha256_of(found.open), code, reason, outcome)
 
 
-def _read(found: Payload, origin: str, collector: Collector, rules: Rules) -> Looking:
+def _read(found: Payload, origin: str, collector: Collector, rules: Rules) -> Found | IncomingTls | IncomingFailure:
     limits = rules.limits
     if found.kind is Kind.AGGREGATE:
         report = read(found.open, collector, limits=limits, repairs=found.repairs)

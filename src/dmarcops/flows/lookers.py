@@ -15,7 +15,8 @@ from threading import Lock
 from types import TracebackType
 from typing import Self
 
-from dmarcops.flows.look import Looked, Rules, look
+from dmarcops.flows.look import Looked, look
+from dmarcops.flows.rules import Rules
 from dmarcops.ports import Message
 from dmarcops.store.intake import IncomingRejection, Outcome
 

@@ -47,7 +47,7 @@ class FailureWriter:
             return Line(origin, report.sha256, Outcome.DUPLICATE)
         self._known.add(report.content_sha256)
         head = (self._next, report.content_sha256, report.sha256)
-        self._rows.append((*head, *_values(report, self._now), origin, timestamp(self._now), "unknown"))
+        self._rows.append((*head, *_values(report, self._now), origin, timestamp(self._now), incoming.authenticated))
         self._next += 1
         return Line(origin, report.sha256, Outcome.STORED)
 

@@ -46,11 +46,17 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class IncomingReport:
-    """A parsed report; `chunks` gives its records, and can be asked again after a rollback."""
+    """
+    A parsed report; `chunks` gives its records, and can be asked again after a rollback.
+
+    `authenticated`, here and below, is what is known of the mail that carried it: `authenticated`, `unauthenticated` or
+    `unknown`.
+    """
 
     origin: str
     report: Report
     chunks: Callable[[], Iterable[Chunk]]
+    authenticated: str = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +65,7 @@ class IncomingFailure:
 
     origin: str
     report: FailureReport
+    authenticated: str = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +74,7 @@ class IncomingTls:
 
     origin: str
     report: TlsReport
+    authenticated: str = "unknown"
 
 
 @dataclass(frozen=True, slots=True)

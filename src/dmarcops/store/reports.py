@@ -21,7 +21,7 @@ from dmarcops.report.model import Extension, Repair, Report, ReportMetadata
 from dmarcops.store.bulk import bulk_execute, bulk_insert
 from dmarcops.store.engine import Store
 from dmarcops.store.failure_reports import FailureWriter
-from dmarcops.store.identity import Versions, known_versions, next_key
+from dmarcops.store.identity import Known, next_key
 from dmarcops.store.intake import (
     Chunk,
     ClassifiedEvaluation,
@@ -193,7 +193,7 @@ class _Writer:
         self._connection = connection
         self._received_at = timestamp(now)
         identities = list({identify(x.report)[1] for x in incoming})
-        self._versions = known_versions(connection, TABLES["report"], identities)
+        self._known = Known(connection, TABLES["report"], identities, self.flush)
         self._next_report = next_key(connection, TABLES["report"])
         self._next_evaluation = next_key(connection, TABLES["evaluation"])
         self._rows: dict[str, list[_Values]] = {table.name: [] for table in _IN_ORDER}
@@ -206,18 +206,18 @@ class _Writer:
             reason = f"{report.mail_count} messages in one report"
             return Line(origin, report.sha256, Outcome.CORRUPT, "too-much-mail", reason)
         reporter, identity = identify(report)
-        versions = self._versions.setdefault(identity, Versions())
-        key = versions.keys.get(report.content_sha256)
+        content, authenticated = report.content_sha256, incoming.authenticated
+        key = self._known.met(identity, content, authenticated)
         if key is not None:
             return Line(origin, report.sha256, Outcome.DUPLICATE, report_key=key)
-        key, outcome = self._next_report, Outcome.CONFLICT if versions.is_counted else Outcome.STORED
+        key = self._next_report
         self._next_report += 1
-        head = (key, identity, report.content_sha256, report.sha256, versions.is_counted)
-        self._rows["report"].append((*head, *_report_values(report, reporter), origin, self._received_at, "unknown"))
-        versions.keys[report.content_sha256] = key
-        versions.is_counted = True
+        conflict = self._known.add(identity, content, key, authenticated)
+        head = (key, identity, content, report.sha256, conflict)
+        said = _report_values(report, reporter)
+        self._rows["report"].append((*head, *said, origin, self._received_at, authenticated))
         self._add_records(key, incoming.chunks())
-        return Line(origin, report.sha256, outcome, report_key=key)
+        return Line(origin, report.sha256, Outcome.CONFLICT if conflict else Outcome.STORED, report_key=key)
 
     def flush(self) -> None:
         """Write what was gathered."""

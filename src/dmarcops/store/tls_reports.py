@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 
 from dmarcops.report.tls import TlsReport
 from dmarcops.store.bulk import bulk_insert
-from dmarcops.store.identity import Versions, known_versions, next_key
+from dmarcops.store.identity import Known, next_key
 from dmarcops.store.intake import IncomingTls, Outcome
 from dmarcops.store.ledger import Line
 from dmarcops.store.moments import timestamp
@@ -56,7 +56,7 @@ class TlsWriter:
     def __init__(self, connection: Connection, incoming: Sequence[IncomingTls], now: datetime) -> None:
         self._connection = connection
         self._received_at = timestamp(now)
-        self._versions = known_versions(connection, _TABLE, list({identify_tls(x.report)[1] for x in incoming}))
+        self._known = Known(connection, _TABLE, list({identify_tls(x.report)[1] for x in incoming}), self.flush)
         self._next = next_key(connection, _TABLE) if incoming else 0
         self._rows: dict[str, list[_Values]] = {table.name: [] for table in _IN_ORDER}
 
@@ -64,18 +64,16 @@ class TlsWriter:
         """Store a report with its policies, unless it is in the store already."""
         report, origin = incoming.report, storable(incoming.origin)
         reporter, identity = identify_tls(report)
-        versions = self._versions.setdefault(identity, Versions())
-        if report.content_sha256 in versions.keys:
+        content, authenticated = report.content_sha256, incoming.authenticated
+        if self._known.met(identity, content, authenticated) is not None:
             return Line(origin, report.sha256, Outcome.DUPLICATE)
-        outcome = Outcome.CONFLICT if versions.is_counted else Outcome.STORED
-        head = (self._next, identity, report.content_sha256, report.sha256, versions.is_counted)
-        tail = (origin, self._received_at, "unknown")
+        conflict = self._known.add(identity, content, self._next, authenticated)
+        head = (self._next, identity, content, report.sha256, conflict)
+        tail = (origin, self._received_at, authenticated)
         self._rows["tls_report"].append((*head, *_report_values(report, reporter), *tail))
         self._add_policies(report)
-        versions.keys[report.content_sha256] = self._next
-        versions.is_counted = True
         self._next += 1
-        return Line(origin, report.sha256, outcome)
+        return Line(origin, report.sha256, Outcome.CONFLICT if conflict else Outcome.STORED)
 
     def flush(self) -> None:
         """Write what was gathered."""

@@ -205,6 +205,7 @@ def reports(store: Store, where: Filter) -> Table:
         (REPORT.c.mail_count - passed).label("fail_count"),
         REPORT.c.record_count,
         REPORT.c.conflict,
+        REPORT.c.authenticated,
         (REPORT.c.repairs != "[]").label("repaired"),
         REPORT.c.report_id,
         REPORT.c.dialect,

@@ -1,0 +1,96 @@
+"""
+Writes docs/configuration.md from the settings of every part: `python docs/generate_configuration.py [--check]`.
+
+A key's description is the docstring of its field; nothing is written twice.
+"""
+
+import sys
+from collections.abc import Iterator
+from datetime import timedelta
+from importlib import import_module
+from pathlib import Path
+
+from pydantic import BaseModel, SecretStr
+from pydantic.fields import FieldInfo
+
+from dmarcops.wiring import adapters
+
+PAGE = Path(__file__).parent / "configuration.md"
+TEXT = Path(__file__).parent / "configuration.in.md"
+SECTIONS = (
+    ("mail", "mailboxes", "Mailboxes", "Where reports arrive, any number of them: `[mailboxes.NAME]`."),
+    ("dns", "dns", "DNS", "Who writes DNS: `[dns.NAME]`."),
+    ("signers", "signers", "Signers", "Whose signing configuration is switched: `[signers.NAME]`."),
+    ("keystore", "keystores", "Key stores", "Where private keys are kept: `[keystores.NAME]`."),
+    ("notify", "notify", "Notifications", "Who is told: `[notify]`."),
+)
+_UNITS = ((604_800, "w"), (86_400, "d"), (3_600, "h"), (60, "m"), (1, "s"))
+
+
+def page() -> str:
+    """Return the page."""
+    parts = [TEXT.read_text()]
+    for package, section, title, about in SECTIONS:
+        if not (Path(__file__).parents[1] / "src/dmarcops" / package).is_dir():
+            continue
+        parts.append(f"\n## {title}\n\n{about}\n")
+        parts += [_adapter(package, name, section) for name in adapters(package)]
+    return "".join(parts)
+
+
+def _adapter(package: str, name: str, section: str) -> str:
+    module = import_module(f"dmarcops.{package}.{name}")
+    about = (module.__doc__ or "").strip().partition("\n\n")[0].replace("\n", " ")
+    rows = "".join(_rows(module.Config, ""))
+    return f'\n### {section}: `kind = "{name}"`\n\n{about}\n\n| key | default | |\n| --- | --- | --- |\n{rows}'
+
+
+def _rows(settings: type[BaseModel], prefix: str) -> Iterator[str]:
+    for name, field in settings.model_fields.items():
+        about = " ".join((field.description or "").split()).replace("|", "\\|")
+        yield f"| `{prefix}{name}` | {_default(field)} | {about} |\n"
+        for inner in _tables(field):
+            yield from _rows(inner, f"{prefix}{name}.")
+
+
+def _tables(field: FieldInfo) -> Iterator[type[BaseModel]]:
+    kinds = getattr(field.annotation, "__args__", (field.annotation,))
+    yield from (kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel))
+
+
+def _default(field: FieldInfo) -> str:
+    value = field.get_default(call_default_factory=False)
+    if field.is_required():
+        return "required"
+    match value:
+        case None | SecretStr() | BaseModel() | () | "":
+            return ""
+        case bool():
+            return f"`{str(value).lower()}`"
+        case timedelta():
+            return f"`{_duration(value)}`"
+        case tuple():
+            return f"`{[str(item) for item in value]}`"
+    return f"`{value}`"
+
+
+def _duration(value: timedelta) -> str:
+    seconds = int(value.total_seconds())
+    size, unit = next((size, unit) for size, unit in _UNITS if seconds % size == 0)
+    return f"{seconds // size}{unit}"
+
+
+def main() -> int:
+    """Write the page, or with `--check` tell whether it is fresh."""
+    text = page()
+    if "--check" in sys.argv[1:]:
+        is_fresh = PAGE.exists() and PAGE.read_text() == text
+        if not is_fresh:
+            sys.stderr.write("configuration.md is not what the program has: run docs/generate_configuration.py\n")
+        return 0 if is_fresh else 1
+    PAGE.write_text(text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
