@@ -67,7 +67,13 @@ def test_every_rejection_has_its_code_when_ingested(folder: str, store: Path) ->
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_every_file_gives_its_reports_when_ingested(folder: str, store: Path) -> None:
     counted = {}
-    for name, reports in _by_file(folder, _run(store, "reports")).items():
+    rows = _run(store, "reports")
+    for kind in ("failure", "tls"):
+        rows += [
+            {"conflict": False, "record_count": 0, "mail_count": 0} | row
+            for row in _run(store, "reports", "--kind", kind)
+        ]
+    for name, reports in _by_file(folder, rows).items():
         new = [report for report in reports if not report["conflict"]]
         counted[name] = [len(new), *(sum(report[key] for report in new) for key in ("record_count", "mail_count"))]
     assert counted == {name: [entry[key] for key in COUNTED] for name, entry in _expected(folder).items()}
