@@ -15,6 +15,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Self, TypeVar
 from urllib.parse import quote
@@ -24,8 +25,9 @@ from pydantic import Field, field_validator, model_validator
 from dmarcops.errors import MailError
 from dmarcops.mail import imap_check
 from dmarcops.mail.imap_load import ImapMessage, Loader
+from dmarcops.mail.imap_login import Server, connect
 from dmarcops.mail.imap_move import Mover, chunks
-from dmarcops.mail.imap_session import Server, Session, connect
+from dmarcops.mail.imap_session import Session
 from dmarcops.mail.oauth import Tokens
 from dmarcops.ports import Handling, Message
 from dmarcops.settings import Duration, Size, parse_duration
@@ -69,7 +71,7 @@ class Config(Server):
     max_message_bytes: Size = Field(default=64 << 20, ge=1)
     """Size above which a message is not loaded."""
     idle: Duration = Field(default=parse_duration("9m"), gt=parse_duration("0s"), le=_LONGEST_IDLE)
-    """How long one IDLE lasts before it is renewed, which also finds a dead connection; at most 29 minutes (RFC 2177)."""
+    """How long one IDLE lasts before it is renewed, which finds a dead connection; at most 29 minutes (RFC 2177)."""
     poll: Duration = Field(default=parse_duration("30s"), gt=parse_duration("0s"))
     """How often a server without IDLE is asked."""
 
@@ -97,8 +99,7 @@ class Config(Server):
     def address(self) -> str:
         """The folder as a URL (RFC 5092), without a port that goes without saying; the start of every origin."""
         host = f"[{self.host}]" if ":" in self.host else self.host.lower()
-        usual = 993 if self.tls == "implicit" else 143
-        port = "" if self.effective_port == usual else f":{self.effective_port}"
+        port = "" if self.effective_port == self.usual_port else f":{self.effective_port}"
         folder = "INBOX" if self.folder.upper() == "INBOX" else self.folder
         return f"imap://{quote(self.username, safe=_SAFE)}@{host}{port}/{quote(folder, safe=_SAFE + ':@/')}"
 
@@ -144,7 +145,7 @@ class Adapter:
             MailError: The server cannot be reached, does not let us in, or has no such folder.
         """
         with self._lock:
-            uids = self._attempt(lambda session: self._search(session, checkpoint), anew=True)
+            uids = self._attempt(partial(self._search, checkpoint=checkpoint), anew=True)
         batch: list[tuple[int, int]] = []
         total = 0
         for uid, size in self._sized(uids):
@@ -173,7 +174,7 @@ class Adapter:
                 plan[handling].append(uid)
             settled = [*plan[Handling.ARCHIVE], *plan[Handling.INVALID]]
             if settled and not self._config.read_only:
-                self._attempt(lambda session: self._settle(session, plan))
+                self._attempt(partial(self._settle, plan=plan))
             self._pending.difference_update(settled)
             self._loader.release(message.origin for message, _ in handled)
             return self._checkpoint()
@@ -205,7 +206,7 @@ class Adapter:
         while True:
             with self._lock:
                 left = max(0.0, end - time.monotonic())
-                if self._attempt(lambda session, left=left: self._wait_once(session, left)):
+                if self._attempt(partial(self._wait_once, seconds=left)):
                     return True
             if time.monotonic() >= end or self._closed.is_set():
                 return False
@@ -225,7 +226,7 @@ class Adapter:
             self.close()
             self._closed.clear()
             return imap_check.check(
-                lambda: connect(self._config, self._tokens),
+                partial(connect, self._config, self._tokens),
                 folder=self._config.folder,
                 targets=() if self._config.read_only else (self._config.archive, self._config.invalid),
                 keyword="" if self._config.read_only else self._keyword,
@@ -294,7 +295,7 @@ class Adapter:
             if not session.has("MOVE") and not session.has("UIDPLUS"):
                 words += ["UNDELETED"]  # moved, but for the expunge that is left to others
         session.client.forget_news()
-        found = session.call("search the folder", lambda: session.client.uids(words))
+        found = session.call("search the folder", partial(session.client.uids, words))
         uids = [uid for uid in found if uid >= first]  # `n:*` gives the last message even when n is beyond it
         self._pending = set(uids)
         self._highest = max([first - 1, *uids])
@@ -321,13 +322,13 @@ class Adapter:
     def _sized(self, uids: Sequence[int]) -> Iterator[tuple[int, int]]:
         for part in chunks(uids):
             with self._lock:
-                sizes = self._attempt(lambda session, part=part: self._loader.sizes(session, part))
+                sizes = self._attempt(partial(self._loader.sizes, uids=part))
                 self._pending.difference_update(set(part) - sizes.keys())
             yield from sizes.items()
 
     def _loaded(self, batch: Sequence[tuple[int, int]]) -> tuple[ImapMessage, ...]:
         with self._lock:
-            messages = self._attempt(lambda session: self._loader.load(session, batch))
+            messages = self._attempt(partial(self._loader.load, batch=batch))
             self._pending.difference_update({uid for uid, _ in batch} - messages.keys())
             return tuple(messages.values())
 
@@ -344,7 +345,7 @@ class Adapter:
     def _mark(self, session: Session, uids: Sequence[int]) -> None:
         flag = self._keyword if session.takes_keyword(self._keyword) else _SEEN
         for part in chunks(uids):
-            session.call("mark mail", lambda part=part: session.client.add_flags(part, [flag], silent=True))
+            session.call("mark mail", partial(session.client.add_flags, part, [flag], silent=True))
 
     def _wait_once(self, session: Session, seconds: float) -> bool:
         if session.has("IDLE"):
@@ -378,7 +379,7 @@ class Adapter:
     def _has_more(self, session: Session) -> bool:
         session.client.forget_news()
         words = ["UID", f"{self._highest + 1}:*"]
-        found = session.call("search the folder", lambda: session.client.uids(words))
+        found = session.call("search the folder", partial(session.client.uids, words))
         return bool(found) and max(found) > self._highest
 
 

@@ -1,6 +1,7 @@
 """What `dmarcops doctor` says about an IMAP mailbox: login, TLS, abilities, folders and rights, each tried out."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Literal, NamedTuple
 
 from dmarcops.errors import DmarcopsError, MailError
@@ -81,7 +82,7 @@ def _writable(session: Session, target: str) -> list[Finding]:
         folder = session.resolve(target)
         session.create(target)
         if session.has("ACL"):
-            rights = session.call(f"ask for the rights in {target}", lambda: session.client.rights(folder))
+            rights = session.call(f"ask for the rights in {target}", partial(session.client.rights, folder))
             if "i" not in rights:  # RFC 4314 section 2.1: insert, needed by COPY
                 return [Finding("problem", f"folder {target}: the user may not put mail in (rights: {rights})")]
     except MailError as error:

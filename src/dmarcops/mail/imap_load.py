@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -70,7 +71,7 @@ class Loader:
 
     def sizes(self, session: Session, uids: list[int]) -> dict[int, int]:
         """Ask how large messages are; one that is gone is left out."""
-        answer = session.call("ask for sizes", lambda: session.client.fetch(uids, ["RFC822.SIZE"]))
+        answer = session.call("ask for sizes", partial(session.client.fetch, uids, ["RFC822.SIZE"]))
         return {uid: answer[uid][b"RFC822.SIZE"] for uid in uids if b"RFC822.SIZE" in answer.get(uid, {})}
 
     def load(self, session: Session, batch: Sequence[tuple[int, int]]) -> dict[int, ImapMessage]:
@@ -107,7 +108,7 @@ class Loader:
 
     def _part(self, session: Session, uids: list[int]) -> dict[int, ImapMessage]:
         try:
-            answer = session.call("read mail", lambda: session.client.fetch(uids, ["BODY.PEEK[]"]))
+            answer = session.call("read mail", partial(session.client.fetch, uids, ["BODY.PEEK[]"]))
         except MailError as error:
             if error.transient or session.is_lost:
                 raise
@@ -137,7 +138,7 @@ class Loader:
             size = 0
             while True:
                 words = [f"BODY.PEEK[]<{size}.{_PIECE}>"]
-                answer = session.call("read mail", lambda words=words: session.client.fetch([uid], words))
+                answer = session.call("read mail", partial(session.client.fetch, [uid], words))
                 if uid not in answer:
                     self.release([origin])
                     return {}

@@ -14,6 +14,7 @@ looked for.
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 
 from dmarcops.errors import MailError
 from dmarcops.mail.imap_session import UIDS, Session
@@ -74,7 +75,7 @@ class Mover:
         while uids:
             self._unsure.update(uids)
             try:
-                session.call(f"move mail to {target}", lambda uids=uids: session.client.move(uids, folder))
+                session.call(f"move mail to {target}", partial(session.client.move, uids, folder))
             except MailError as error:
                 if session.is_lost:
                     raise
@@ -93,30 +94,35 @@ class Mover:
             return
         folder = session.resolve(target)
         if session.takes_keyword(MARK):
-            session.call("mark mail", lambda: session.client.add_flags(uids, [MARK], silent=True))
-        session.call(f"copy mail to {target}", lambda: session.client.copy(uids, folder))
+            session.call("mark mail", partial(session.client.add_flags, uids, [MARK], silent=True))
+        session.call(f"copy mail to {target}", partial(session.client.copy, uids, folder))
 
     def _marked(self, session: Session, uids: list[int]) -> set[int]:
         """Tell which messages may have been copied before."""
         if not uids or not session.takes_keyword(MARK):
             return set(uids)
-        flags = session.call("ask for flags", lambda: session.client.get_flags(uids))
+        flags = session.call("ask for flags", partial(session.client.get_flags, uids))
         return {uid for uid, names in flags.items() if MARK.lower().encode() in (name.lower() for name in names)}
 
     def _found_in(self, session: Session, uids: list[int], target: str) -> set[int]:
         """Tell which of the messages are in the target folder already."""
         wanted = _keys(session, uids)
-        session.select(target, read_only=True)
+        uidvalidity = session.uidvalidity
+        there: Counter[_Key] = Counter()
         try:
-            there: Counter[_Key] = Counter()
+            session.select(target, read_only=True)
             for size in sorted({size for size, _ in wanted.values()}):
-                words = ["LARGER", str(size - 1), "SMALLER", str(size + 1)]
-                found = session.call(f"search {target}", lambda words=words: session.client.uids(words))
+                words = ["LARGER", str(max(size - 1, 0)), "SMALLER", str(size + 1)]
+                found = session.call(f"search {target}", partial(session.client.uids, words))
                 for part in chunks(found):
                     there.update(_keys(session, part).values())
-        finally:
-            if not session.is_lost:
-                session.select(self._folder, read_only=False)
+            session.select(self._folder, read_only=False)
+        except MailError:
+            session.drop()  # the folder that is selected may be another one now
+            raise
+        if session.uidvalidity != uidvalidity:
+            session.drop()  # the UIDs are those of other messages now
+            raise MailError(f"the folder {self._folder} was made anew meanwhile", transient=True)
         copied = set()
         for uid, key in wanted.items():
             if there[key]:
@@ -127,7 +133,7 @@ class Mover:
 
 def _keys(session: Session, uids: list[int]) -> dict[int, _Key]:
     """Give what a message is known by in any folder: its size, and its header with the trace of its delivery."""
-    answer = session.call("read headers", lambda: session.client.fetch(uids, ["RFC822.SIZE", "BODY.PEEK[HEADER]"]))
+    answer = session.call("read headers", partial(session.client.fetch, uids, ["RFC822.SIZE", "BODY.PEEK[HEADER]"]))
     return {
         uid: (int(items.get(b"RFC822.SIZE", 0)), hashlib.sha256(items.get(b"BODY[HEADER]") or b"").digest())
         for uid, items in answer.items()
@@ -137,13 +143,13 @@ def _keys(session: Session, uids: list[int]) -> dict[int, _Key]:
 def _present(session: Session, uids: list[int]) -> list[int]:
     """Tell which messages are still in the folder."""
     words = ["UID", ",".join(map(str, uids))]
-    return session.call("search", lambda: session.client.uids(words))
+    return session.call("search", partial(session.client.uids, words))
 
 
 def _remove(session: Session, uids: list[int]) -> None:
     """Remove messages whose copies are made, and no other."""
     if not uids:
         return
-    session.call("mark mail as deleted", lambda: session.client.add_flags(uids, [_DELETED], silent=True))
+    session.call("mark mail as deleted", partial(session.client.add_flags, uids, [_DELETED], silent=True))
     if session.has("UIDPLUS"):
-        session.call("remove mail", lambda: session.client.uid_expunge(uids))
+        session.call("remove mail", partial(session.client.uid_expunge, uids))

@@ -113,8 +113,8 @@ class Tokens:
         try:
             # Optional packages, loaded only where a mailbox asks for them.
             import httpx  # noqa: PLC0415
-            from authlib.integrations.base_client import OAuthError  # noqa: PLC0415
-            from authlib.integrations.httpx_client import OAuth2Client  # noqa: PLC0415
+            from authlib.integrations.base_client import OAuthError  # type: ignore[import-untyped] # noqa: PLC0415
+            from authlib.integrations.httpx_client import OAuth2Client  # type: ignore[import-untyped] # noqa: PLC0415
         except ImportError as error:
             hint = "pip install 'dmarcops[oauth]'"
             raise ConfigError("OAuth logins need the packages authlib and httpx", hint=hint) from error
@@ -127,7 +127,7 @@ class Tokens:
             token_endpoint_auth_method="client_secret_post" if secret else "none",
             timeout=self._timeout,
         )
-        arguments = {"grant_type": settings.grant}
+        arguments: dict[str, str] = {"grant_type": settings.grant}
         if settings.grant == "refresh_token":
             arguments["refresh_token"] = refresh_token or settings.refresh_token.get_secret_value()
             if settings.scope:
