@@ -24,6 +24,7 @@ from pydantic import Field, field_validator, model_validator
 
 from dmarcops.errors import MailError
 from dmarcops.mail import imap_check
+from dmarcops.mail.imap_faults import is_hang_up
 from dmarcops.mail.imap_load import ImapMessage, Loader
 from dmarcops.mail.imap_login import Server, connect
 from dmarcops.mail.imap_move import Mover, chunks
@@ -235,15 +236,18 @@ class Adapter:
 
     # What follows is called with the lock held.
 
-    def _attempt(self, action: Callable[[Session], T], *, anew: bool = False) -> T:
+    def _attempt(
+        self, action: Callable[[Session], T], *, anew: bool = False, backoff: tuple[float, ...] = _BACKOFF
+    ) -> T:
         """
         Do something with the folder selected, again after a while when that may help.
 
         Args:
             action: What is to be done; may be done twice.
             anew: Take whatever the folder is now, even one that was made anew.
+            backoff: Seconds before each further attempt.
         """
-        for delay in (*_BACKOFF, None):
+        for delay in (*backoff, None):
             try:
                 session = self._opened(anew=anew)
                 return action(session)
@@ -328,11 +332,38 @@ class Adapter:
 
     def _loaded(self, batch: Sequence[tuple[int, int]]) -> tuple[ImapMessage, ...]:
         with self._lock:
-            messages = self._attempt(partial(self._loader.load, batch=batch))
+            try:
+                messages = self._attempt(partial(self._loader.load, batch=batch))
+            except MailError as error:
+                if not is_hang_up(error):
+                    raise
+                _LOG.warning("%s: %s; the mails are read one by one", self._name, error)
+                messages = self._one_by_one(batch)
             self._pending.difference_update({uid for uid, _ in batch} - messages.keys())
             return tuple(messages.values())
 
+    def _one_by_one(self, batch: Sequence[tuple[int, int]]) -> dict[int, ImapMessage]:
+        """Load messages of which one makes the server hang up (as Dovecot does when it cannot read a file)."""
+        messages: dict[int, ImapMessage] = {}
+        for uid, size in batch:
+            try:
+                messages |= self._attempt(partial(self._loader.load, batch=[(uid, size)]), backoff=())
+            except MailError as error:
+                if not is_hang_up(error):
+                    raise
+                # Raises when it is the server, and not this message.
+                messages |= self._attempt(partial(self._unreadable, uid=uid, problem=str(error)), backoff=())
+        return messages
+
+    def _unreadable(self, session: Session, uid: int, problem: str) -> dict[int, ImapMessage]:
+        session.call("stay connected", session.client.noop)
+        return {uid: self._loader.unreadable(session, uid, problem)}
+
     def _settle(self, session: Session, plan: dict[Handling, list[int]]) -> None:
+        # Dovecot goes on without a word when the folder is made anew below an open session, and the same UIDs are other
+        # messages then; only a new SELECT tells.
+        self._select(session)
+        self._check_uidvalidity(session.uidvalidity)
         targets = {Handling.ARCHIVE: self._config.archive, Handling.INVALID: self._config.invalid}
         for handling, target in targets.items():
             if not plan[handling]:

@@ -50,6 +50,11 @@ def is_lost(error: Exception) -> bool:
     return isinstance(error, imaplib.IMAP4.abort) or not isinstance(error, imaplib.IMAP4.error)
 
 
+def is_hang_up(error: MailError) -> bool:
+    """Tell whether it was the server that ended the connection, rather than silence."""
+    return isinstance(error.__cause__, imaplib.IMAP4.abort)
+
+
 def fault(where: str, what: str, error: Exception) -> MailError:
     """
     Make our error of the library's.

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from dmarcops.errors import BadInput, MailError
-from dmarcops.mail.imap_move import chunks
+from dmarcops.mail.imap_move import chunks, present
 from dmarcops.mail.imap_session import Session
 
 SPOOLED = 4 << 20
@@ -87,6 +87,10 @@ class Loader:
                 loaded |= self._spooled(session, uid)
         return {uid: loaded[uid] for uid, _ in batch if uid in loaded}
 
+    def unreadable(self, session: Session, uid: int, problem: str) -> ImapMessage:
+        """Give a message that the server cannot give."""
+        return ImapMessage(self._origin(session, uid), problem=problem)
+
     def release(self, origins: Iterable[str]) -> None:
         """Delete the temporary files of messages."""
         for origin in origins:
@@ -113,21 +117,22 @@ class Loader:
             if error.transient or session.is_lost:
                 raise
             if len(uids) == 1:
-                return {uids[0]: ImapMessage(self._origin(session, uids[0]), problem=str(error))}
+                return {uids[0]: self.unreadable(session, uids[0], str(error))}
             # One of them cannot be read: find out which.
             middle = len(uids) // 2
             return self._part(session, uids[:middle]) | self._part(session, uids[middle:])
-        loaded = {}
-        for uid in uids:
-            items = answer.get(uid, {})
-            if _BODY not in items:
-                continue  # gone meanwhile
-            octets, origin = items[_BODY], self._origin(session, uid)
-            if isinstance(octets, bytes):
-                loaded[uid] = ImapMessage(origin, octets)
-            else:
-                loaded[uid] = ImapMessage(origin, problem=f"{session.where} gives no octets of it")
-        return loaded
+        found = {uid: answer[uid][_BODY] for uid in uids if _BODY in answer.get(uid, {})}
+        loaded = {uid: octets for uid, octets in found.items() if isinstance(octets, bytes)}
+        messages = {uid: ImapMessage(self._origin(session, uid), octets) for uid, octets in loaded.items()}
+        return messages | self._without_octets(session, sorted(found.keys() - loaded.keys()))
+
+    def _without_octets(self, session: Session, uids: list[int]) -> dict[int, ImapMessage]:
+        """Tell messages that the server answered NIL for because they are gone from those that it cannot read."""
+        if not uids:
+            return {}
+        session.call("stay in step", session.client.noop)
+        problem = f"{session.where} gives no octets of it"
+        return {uid: self.unreadable(session, uid, problem) for uid in present(session, uids)}
 
     def _spooled(self, session: Session, uid: int) -> dict[int, ImapMessage]:
         """Load a message in pieces (RFC 3501 section 6.4.5), so that it is never in memory as a whole."""

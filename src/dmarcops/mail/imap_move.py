@@ -58,7 +58,7 @@ class Mover:
 
     def _move(self, session: Session, uids: list[int], target: str) -> None:
         has_move = session.has("MOVE")
-        here = _present(session, uids) if not has_move or self._unsure.intersection(uids) else uids
+        here = present(session, uids) if not has_move or self._unsure.intersection(uids) else uids
         unsure = self._unsure.intersection(here) if has_move else self._marked(session, here)
         copied = self._found_in(session, sorted(unsure), target) if unsure else set()
         rest = [uid for uid in here if uid not in copied]
@@ -80,7 +80,7 @@ class Mover:
                 if session.is_lost:
                     raise
                 self._unsure.difference_update(uids)  # the server said no: nothing is half done (RFC 6851 section 3.3)
-                left = _present(session, uids)
+                left = present(session, uids)
                 if left == uids:
                     raise
                 if error.transient and left:
@@ -140,7 +140,7 @@ def _keys(session: Session, uids: list[int]) -> dict[int, _Key]:
     }
 
 
-def _present(session: Session, uids: list[int]) -> list[int]:
+def present(session: Session, uids: list[int]) -> list[int]:
     """Tell which messages are still in the folder."""
     words = ["UID", ",".join(map(str, uids))]
     return session.call("search", partial(session.client.uids, words))
