@@ -22,7 +22,11 @@ class Proxy:
         self.port: int = self._listener.getsockname()[1]
         self.connections = 0
         self.is_refusing = False
+        self.rewrites: list[tuple[bytes, bytes]] = []
+        """What the server says, and what is passed on for it; looked for in each piece alone."""
         self._cuts: list[int] = []
+        self._unheard = b""
+        self._said = b""
         self._stalls = threading.Event()
         self._closed = False
         self._open: set[socket.socket] = set()
@@ -48,6 +52,14 @@ class Proxy:
     def go_on(self) -> None:
         """End a stall."""
         self._stalls.clear()
+
+    def lose_answers_after(self, words: bytes) -> None:
+        """Cut the next connection on which a client says this, when the server has answered, its answer unheard."""
+        self._unheard = words
+
+    def count(self, words: bytes) -> int:
+        """Return how often clients said this."""
+        return self._said.count(words)
 
     def close(self) -> None:
         """End everything."""
@@ -94,10 +106,20 @@ class Proxy:
                     octets = source.recv(65536)
                     if not octets:
                         return
-                    if source is server and cut is not None:
+                    if source is client:
+                        self._said += octets
+                        server.sendall(octets)
+                        if self._unheard and self._unheard in octets:
+                            self._unheard = b""
+                            server.recv(65536)
+                            return
+                        continue
+                    for said, told in self.rewrites:
+                        octets = octets.replace(said, told)
+                    if cut is not None:
                         octets = octets[:cut]
                         cut -= len(octets)
-                    (client if source is server else server).sendall(octets)
+                    client.sendall(octets)
                     if cut == 0:
                         return
         except OSError:

@@ -75,7 +75,15 @@ class Endpoint:
 
     def _token(self) -> str:
         now = int(time.time())
-        claims = {"email": self._email, "iss": ISSUER, "iat": now, "nbf": now - 5, "exp": now + 600, "n": self.requests}
+        claims = {
+            "sub": self._email,
+            "email": self._email,
+            "iss": ISSUER,
+            "iat": now,
+            "nbf": now - 5,
+            "exp": now + 600,
+            "n": self.requests,
+        }
         signed = b".".join((_part({"alg": "RS256", "typ": "JWT"}), _part(claims)))
         if self._key is None:
             return signed.decode()

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from proxy import proxied
 from servers_dovecot import PASSWORD, Dovecot, certificates, dovecot, running_dovecot, user  # noqa: F401 - fixtures
 from servers_token import Endpoint, endpoint  # noqa: F401 - a fixture
 
@@ -119,11 +120,11 @@ def test_starttls_is_required_when_it_is_configured(user: str, tmp_path: Path) -
             list(Adapter("rua", config, tmp_path).batches(""))
 
 
-def test_server_that_takes_no_password_in_the_clear_is_told(tmp_path: Path) -> None:
-    with running_dovecot("disable_plaintext_auth = yes\nlogin_trusted_networks =\nssl = required\n") as server:
-        config = Config(host="127.0.0.1", port=server.imap, tls="none", username="u", password=PASSWORD)
-        with pytest.raises(MailError) as refused:
-            list(Adapter("rua", config, tmp_path).batches(""))
+def test_server_that_takes_no_password_in_the_clear_is_told(log_in: Try, dovecot: Dovecot) -> None:  # noqa: F811
+    with proxied(dovecot.imap) as proxy:
+        proxy.rewrites = [(b"AUTH=PLAIN", b"LOGINDISABLED")]
+        with pytest.raises(MailError, match="takes no passwords here") as refused:
+            log_in(tls="none", port=proxy.port, ca_file=None)
     assert not refused.value.transient
     assert "TLS" in refused.value.hint
 
@@ -146,31 +147,36 @@ def test_wrong_password_is_told_without_it(
 
 
 def test_password_may_be_any_text(user: str, tmp_path: Path) -> None:  # noqa: F811
-    password = 'pä"ß \\ w{5}'
+    password = 'pä"ß\\w{5}'
     extra = f"passdb {{\n  driver = static\n  mechanisms = plain\n  args = password={password}\n}}\n"
     with running_dovecot(extra) as server:
         config = Config(host="127.0.0.1", port=server.imap, tls="none", username=user, password=password)
         adapter = Adapter("rua", config, tmp_path)
-        try:
-            list(adapter.batches(""))
-        except MailError as error:
-            assert "log in" not in str(error)  # noqa: PT017 - the static passdb may cut it
-        finally:
-            adapter.close()
+        assert list(adapter.batches("")) == []
+        adapter.close()
 
 
-def test_login_command_is_used_when_the_server_has_no_plain(tmp_path: Path) -> None:
-    with running_dovecot("auth_mechanisms = cram-md5\n") as server:
-        for name, word, reason in (('we"ird user', PASSWORD, ""), ("u", "wrong", "check"), ("ü", "ß", "ASCII")):
-            config = Config(host="127.0.0.1", port=server.imap, tls="none", username=name, password=word)
-            adapter = Adapter("rua", config, tmp_path)
-            if not reason:
-                assert list(adapter.batches("")) == []
-            else:
-                with pytest.raises(MailError) as refused:
-                    list(adapter.batches(""))
-                assert reason in f"{refused.value} {refused.value.hint}"
-            adapter.close()
+@pytest.mark.parametrize(
+    ("name", "word", "reason"),
+    [('we"ird user', PASSWORD, ""), ("u", "wrong", "check username"), ("ü", "ß", "ASCII only")],
+)
+def test_login_command_is_used_when_the_server_has_no_plain(
+    log_in: Try,
+    dovecot: Dovecot,  # noqa: F811
+    name: str,
+    word: str,
+    reason: str,
+) -> None:
+    with proxied(dovecot.imap) as proxy:
+        proxy.rewrites = [(b"AUTH=PLAIN", b"AUTH=NOTHING")]
+        settings = {"tls": "none", "port": proxy.port, "ca_file": None, "username": name, "password": word}
+        if not reason:
+            log_in(**settings).close()
+            return
+        with pytest.raises(MailError) as refused:
+            log_in(**settings)
+        assert reason in f"{refused.value} {refused.value.hint}"
+        assert not refused.value.transient
 
 
 # --- tokens

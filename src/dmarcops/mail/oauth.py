@@ -11,11 +11,12 @@ import json
 import os
 import secrets
 import time
+import warnings
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, model_validator
@@ -28,6 +29,9 @@ _MARGIN = 120
 _UNKNOWN_LIFE = 300
 """Seconds for which a token is used whose answer does not say how long it lives (RFC 6749 section 5.1 only recommends
 it)."""
+
+
+_EXTRA = "pip install 'dmarcops[oauth]'"
 
 
 def is_loopback(host: str) -> bool:
@@ -65,6 +69,19 @@ class OAuth(Settings):
         if self.grant == "client_credentials" and not self.client_secret.get_secret_value():
             raise ValueError("the grant client_credentials needs a client_secret")
         return self
+
+
+def _libraries() -> tuple[Any, Any, Any]:
+    """Load the optional packages: httpx, and authlib's client and its exception."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # authlib warns everybody of a successor of httpx
+            # Loaded only where a mailbox asks for tokens.
+            import httpx  # noqa: PLC0415
+            from authlib.integrations import base_client, httpx_client  # type: ignore[import-untyped] # noqa: PLC0415
+    except ImportError as error:
+        raise ConfigError("OAuth logins need the packages authlib and httpx", hint=_EXTRA) from error
+    return httpx, httpx_client.OAuth2Client, base_client.OAuthError
 
 
 class Tokens:
@@ -110,17 +127,10 @@ class Tokens:
         return token
 
     def _ask(self, refresh_token: str) -> Mapping[str, object]:
-        try:
-            # Optional packages, loaded only where a mailbox asks for them.
-            import httpx  # noqa: PLC0415
-            from authlib.integrations.base_client import OAuthError  # type: ignore[import-untyped] # noqa: PLC0415
-            from authlib.integrations.httpx_client import OAuth2Client  # type: ignore[import-untyped] # noqa: PLC0415
-        except ImportError as error:
-            hint = "pip install 'dmarcops[oauth]'"
-            raise ConfigError("OAuth logins need the packages authlib and httpx", hint=hint) from error
+        httpx, client_class, refusal = _libraries()
         settings = self._settings
         secret = settings.client_secret.get_secret_value()
-        client = OAuth2Client(
+        client = client_class(
             settings.client_id,
             secret or None,
             scope=settings.scope or None,
@@ -135,7 +145,7 @@ class Tokens:
         try:
             with client:
                 answer: Mapping[str, object] = client.fetch_token(settings.token_url, **arguments)
-        except OAuthError as error:
+        except refusal as error:
             raise self._refused(error.error, error.description) from None  # it may quote what was sent
         except httpx.HTTPStatusError as error:
             raise MailError(f"{self._where()} answered {error.response.status_code}", transient=True) from None
@@ -196,6 +206,7 @@ class Tokens:
                 json.dump(kept, file)
             beside.replace(self._file)
         except OSError as error:
-            beside.unlink(missing_ok=True)
+            with suppress(OSError):
+                beside.unlink()
             hint = "the mailbox's folder must be writable, or name another file as oauth.cache"
             raise MailError(f"cannot keep tokens in {self._file}: {error.strerror}", hint=hint) from error
