@@ -91,36 +91,25 @@ class Proxy:
             except OSError:
                 client.close()
                 continue
+            for end in (client, server):
+                end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._start(self._pass_on, client, server, self._cuts.pop(0) if self._cuts else None)
 
     def _pass_on(self, client: socket.socket, server: socket.socket, cut: int | None) -> None:
         with self._lock:
             self._open |= {client, server}
+        left = cut
         try:
             while not self._closed:
                 readable, _, _ = select.select([client, server], [], [], 0.1)
                 if self._stalls.is_set():
                     time.sleep(0.02)
                     continue
-                for source in readable:
-                    octets = source.recv(65536)
-                    if not octets:
-                        return
-                    if source is client:
-                        self._said += octets
-                        server.sendall(octets)
-                        if self._unheard and self._unheard in octets:
-                            self._unheard = b""
-                            server.recv(65536)
-                            return
-                        continue
-                    for said, told in self.rewrites:
-                        octets = octets.replace(said, told)
-                    if cut is not None:
-                        octets = octets[:cut]
-                        cut -= len(octets)
-                    client.sendall(octets)
-                    if cut == 0:
+                if client in readable and not self._to_server(client, server):
+                    return
+                if server in readable:
+                    left = self._to_client(server, client, left)
+                    if left == 0:
                         return
         except OSError:
             return
@@ -129,6 +118,28 @@ class Proxy:
                 self._open -= {client, server}
             client.close()
             server.close()
+
+    def _to_server(self, client: socket.socket, server: socket.socket) -> bool:
+        """Pass on what the client said; tell whether to go on."""
+        octets = client.recv(65536)
+        self._said += octets
+        server.sendall(octets)
+        if self._unheard and self._unheard in octets:
+            self._unheard = b""
+            server.recv(65536)
+            return False
+        return bool(octets)
+
+    def _to_client(self, server: socket.socket, client: socket.socket, left: int | None) -> int | None:
+        """Pass on what the server said, at most `left` octets; return how many are left, 0 to stop."""
+        octets = server.recv(65536)
+        for said, told in self.rewrites:
+            octets = octets.replace(said, told)
+        octets = octets[:left]
+        client.sendall(octets)
+        if not octets:
+            return 0
+        return None if left is None else left - len(octets)
 
 
 @contextmanager

@@ -19,12 +19,13 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-from conftest import free_port, missing
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 from imapclient import IMAPClient  # type: ignore[import-untyped]
+
+from conftest import free_port, missing
 
 PASSWORD = "secret"  # noqa: S105 - of a server that is gone after the test
 ISSUER = "https://login.test/"

@@ -8,13 +8,15 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
-from servers_dovecot import PASSWORD, Dovecot, dovecot, running_dovecot, user  # noqa: F401 - fixtures
 
 from dmarcops.errors import BadInput, MailError
 from dmarcops.mail.imap import Adapter, Config
 from dmarcops.mail.imap_check import Finding
 from dmarcops.mail.imap_client import WINDOW, parse_uid_set
 from dmarcops.ports import Handling, Message
+from servers_dovecot import PASSWORD, Dovecot, running_dovecot
+
+pytest_plugins = ["servers_dovecot"]
 
 Make = Callable[..., Adapter]
 NO_MOVE = "imap_capability = IMAP4rev1 UIDPLUS IDLE NAMESPACE\n"
@@ -27,13 +29,13 @@ def mail(number: int, size: int = 0) -> bytes:
 
 
 @pytest.fixture
-def make(dovecot: Dovecot, user: str, tmp_path: Path) -> Iterator[Make]:  # noqa: F811
+def make(dovecot: Dovecot, user: str, tmp_path: Path) -> Iterator[Make]:
     """Makes mailboxes of the test's user, and closes them."""
     made: list[Adapter] = []
 
     def build(server: Dovecot = dovecot, **settings: Any) -> Adapter:  # noqa: ANN401 - as TOML gives it
         table = {"host": "127.0.0.1", "port": server.imap, "tls": "none", "username": user, "password": PASSWORD}
-        adapter = Adapter("rua", Config(**(table | settings)), tmp_path)
+        adapter = Adapter("rua", Config.model_validate(table | settings), tmp_path)
         made.append(adapter)
         return adapter
 
@@ -68,7 +70,7 @@ def handled(messages: Sequence[Message], handling: Handling = Handling.ARCHIVE) 
 # --- what is given
 
 
-def test_mail_is_given_and_archived_when_settled(dovecot: Dovecot, user: str, make: Make) -> None:  # noqa: F811
+def test_mail_is_given_and_archived_when_settled(dovecot: Dovecot, user: str, make: Make) -> None:
     mails = [mail(number) for number in range(5)]
     dovecot.append(user, *mails)
     adapter = make(archive="DMARC/Archive", invalid="DMARC/Invalid")
@@ -85,7 +87,7 @@ def test_mail_is_given_and_archived_when_settled(dovecot: Dovecot, user: str, ma
     assert [octets(message) for message in given(adapter)] == mails[4:]
 
 
-def test_origin_is_a_url_and_the_same_each_time(dovecot: Dovecot, make: Make) -> None:  # noqa: F811
+def test_origin_is_a_url_and_the_same_each_time(dovecot: Dovecot, make: Make) -> None:
     dovecot.append("dmarc@example.com", mail(1), folder="Berichte &Ümläut")
     adapter = make(username="dmarc@example.com", folder="Berichte &Ümläut", read_only=True)
     [message] = given(adapter)
@@ -103,7 +105,7 @@ def test_address_leaves_out_what_goes_without_saying() -> None:
     assert Config(host="a.example", port=1993, **table).address == "imap://u@a.example:1993/INBOX"
 
 
-def test_batches_are_bounded_by_count_and_octets(dovecot: Dovecot, user: str, make: Make) -> None:  # noqa: F811
+def test_batches_are_bounded_by_count_and_octets(dovecot: Dovecot, user: str, make: Make) -> None:
     mails = [mail(number, 1000 * number) for number in range(12)]
     dovecot.append(user, *mails)
     batches = list(make(batch_messages=4, batch_bytes=10_000).batches(""))
@@ -114,7 +116,7 @@ def test_batches_are_bounded_by_count_and_octets(dovecot: Dovecot, user: str, ma
     assert max(map(len, batches)) == 4
 
 
-def test_mail_over_the_limit_is_given_but_not_loaded(dovecot: Dovecot, user: str, make: Make) -> None:  # noqa: F811
+def test_mail_over_the_limit_is_given_but_not_loaded(dovecot: Dovecot, user: str, make: Make) -> None:
     dovecot.append(user, mail(1), mail(2, 50_000), mail(3))
     adapter = make(max_message_bytes=20_000, archive="A", invalid="I")
     messages = given(adapter)
@@ -127,8 +129,8 @@ def test_mail_over_the_limit_is_given_but_not_loaded(dovecot: Dovecot, user: str
 
 
 def test_large_mail_goes_to_a_private_file_until_it_is_settled(
-    dovecot: Dovecot,  # noqa: F811
-    user: str,  # noqa: F811
+    dovecot: Dovecot,
+    user: str,
     make: Make,
     tmp_path: Path,
 ) -> None:
@@ -144,7 +146,7 @@ def test_large_mail_goes_to_a_private_file_until_it_is_settled(
     assert dovecot.mails(user, "A") == [large, mail(2)]
 
 
-def test_large_file_is_gone_when_the_mailbox_is_closed(dovecot: Dovecot, user: str, make: Make, tmp_path: Path) -> None:  # noqa: F811
+def test_large_file_is_gone_when_the_mailbox_is_closed(dovecot: Dovecot, user: str, make: Make, tmp_path: Path) -> None:
     dovecot.append(user, mail(1, 5 << 20))
     adapter = make()
     given(adapter)
@@ -152,7 +154,7 @@ def test_large_file_is_gone_when_the_mailbox_is_closed(dovecot: Dovecot, user: s
     assert list(tmp_path.iterdir()) == []
 
 
-def test_message_removed_meanwhile_is_left_out(dovecot: Dovecot, user: str, make: Make) -> None:  # noqa: F811
+def test_message_removed_meanwhile_is_left_out(dovecot: Dovecot, user: str, make: Make) -> None:
     dovecot.append(user, *(mail(number) for number in range(6)))
     adapter = make(batch_messages=2, keyword="done")
     batches = adapter.batches("")
@@ -167,8 +169,8 @@ def test_message_removed_meanwhile_is_left_out(dovecot: Dovecot, user: str, make
 
 
 def test_mail_that_the_server_cannot_give_does_not_keep_others_back(
-    dovecot: Dovecot,  # noqa: F811
-    user: str,  # noqa: F811
+    dovecot: Dovecot,
+    user: str,
     make: Make,
 ) -> None:
     dovecot.append(user, *(mail(number) for number in range(5)))
@@ -196,7 +198,7 @@ def test_mail_that_the_server_cannot_give_does_not_keep_others_back(
 @pytest.mark.parametrize("capability", ["", NEITHER])
 def test_large_folder_is_searched_in_windows(
     capability: str,
-    user: str,  # noqa: F811
+    user: str,
     make: Make,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -217,7 +219,7 @@ def test_uid_set_is_read() -> None:
 # --- what becomes of it
 
 
-def test_settle_is_idempotent(dovecot: Dovecot, user: str, make: Make) -> None:  # noqa: F811
+def test_settle_is_idempotent(dovecot: Dovecot, user: str, make: Make) -> None:
     dovecot.append(user, mail(1), mail(2))
     adapter = make(archive="A")
     messages = given(adapter)
@@ -231,8 +233,8 @@ def test_settle_is_idempotent(dovecot: Dovecot, user: str, make: Make) -> None: 
 
 @pytest.mark.parametrize("settings", [{}, {"keyword": "$Handled"}])
 def test_mail_is_marked_when_it_is_not_moved(
-    dovecot: Dovecot,  # noqa: F811
-    user: str,  # noqa: F811
+    dovecot: Dovecot,
+    user: str,
     make: Make,
     settings: dict[str, Any],
 ) -> None:
@@ -254,7 +256,7 @@ def test_mail_is_marked_when_it_is_not_moved(
     assert given(make(**settings), checkpoint) == []
 
 
-def test_nothing_is_changed_when_read_only(dovecot: Dovecot, user: str, make: Make) -> None:  # noqa: F811
+def test_nothing_is_changed_when_read_only(dovecot: Dovecot, user: str, make: Make) -> None:
     dovecot.append(user, mail(1), mail(2))
     adapter = make(read_only=True, archive="A")
     mails, checkpoint = drained(adapter)
@@ -267,7 +269,7 @@ def test_nothing_is_changed_when_read_only(dovecot: Dovecot, user: str, make: Ma
     assert [octets(message) for message in given(make(read_only=True), checkpoint)] == [mail(3)]
 
 
-def test_checkpoint_stays_below_what_is_not_settled(dovecot: Dovecot, user: str, make: Make) -> None:  # noqa: F811
+def test_checkpoint_stays_below_what_is_not_settled(dovecot: Dovecot, user: str, make: Make) -> None:
     dovecot.append(user, *(mail(number) for number in range(6)))
     adapter = make(read_only=True, batch_messages=2)
     batches = adapter.batches("")
@@ -278,7 +280,7 @@ def test_checkpoint_stays_below_what_is_not_settled(dovecot: Dovecot, user: str,
     assert adapter.settle(handled(left)).endswith(":6")
 
 
-def test_only_invalid_mail_is_moved_when_there_is_no_archive(dovecot: Dovecot, user: str, make: Make) -> None:  # noqa: F811
+def test_only_invalid_mail_is_moved_when_there_is_no_archive(dovecot: Dovecot, user: str, make: Make) -> None:
     dovecot.append(user, mail(1), mail(2))
     adapter = make(invalid="Bad")
     messages = given(adapter)
@@ -289,8 +291,8 @@ def test_only_invalid_mail_is_moved_when_there_is_no_archive(dovecot: Dovecot, u
 
 
 def test_invalid_mail_is_marked_and_passed_over_when_only_an_archive_is_set(
-    dovecot: Dovecot,  # noqa: F811
-    user: str,  # noqa: F811
+    dovecot: Dovecot,
+    user: str,
     make: Make,
 ) -> None:
     dovecot.append(user, mail(1))
@@ -300,14 +302,14 @@ def test_invalid_mail_is_marked_and_passed_over_when_only_an_archive_is_set(
     assert given(adapter) == []
 
 
-def test_folders_have_any_name(dovecot: Dovecot, user: str, make: Make) -> None:  # noqa: F811
+def test_folders_have_any_name(dovecot: Dovecot, user: str, make: Make) -> None:
     dovecot.append(user, mail(1), folder='Отчёты & "мусор"')
     adapter = make(folder='Отчёты & "мусор"', archive="日本語/アーカイブ%")
     adapter.settle(handled(given(adapter)))
     assert dovecot.mails(user, "日本語.アーカイブ%") == [mail(1)]
 
 
-def test_folders_are_below_the_prefix_when_the_server_has_one(user: str, make: Make) -> None:  # noqa: F811
+def test_folders_are_below_the_prefix_when_the_server_has_one(user: str, make: Make) -> None:
     prefix = "namespace inbox {\n  inbox = yes\n  prefix = INBOX.\n  separator = .\n}\n"
     with running_dovecot(prefix) as server:
         server.append(user, mail(1))
@@ -320,7 +322,7 @@ def test_folders_are_below_the_prefix_when_the_server_has_one(user: str, make: M
 # --- servers that can do less
 
 
-def test_mail_is_copied_and_removed_when_the_server_has_no_move(user: str, make: Make) -> None:  # noqa: F811
+def test_mail_is_copied_and_removed_when_the_server_has_no_move(user: str, make: Make) -> None:
     with running_dovecot(NO_MOVE) as server:
         server.append(user, mail(1), mail(2), mail(3))
         with server.client(user) as client:
@@ -335,7 +337,7 @@ def test_mail_is_copied_and_removed_when_the_server_has_no_move(user: str, make:
         adapter.close()
 
 
-def test_nothing_is_expunged_when_the_server_has_no_uidplus(user: str, make: Make) -> None:  # noqa: F811
+def test_nothing_is_expunged_when_the_server_has_no_uidplus(user: str, make: Make) -> None:
     with running_dovecot(NEITHER) as server:
         server.append(user, mail(1), mail(2))
         adapter = make(server, archive="A")
@@ -350,7 +352,7 @@ def test_nothing_is_expunged_when_the_server_has_no_uidplus(user: str, make: Mak
 
 
 @pytest.mark.parametrize("steps", [1, 2, 3])
-def test_mail_is_in_the_archive_once_when_copying_was_interrupted(user: str, make: Make, steps: int) -> None:  # noqa: F811
+def test_mail_is_in_the_archive_once_when_copying_was_interrupted(user: str, make: Make, steps: int) -> None:
     with running_dovecot(NO_MOVE) as server:
         server.append(user, mail(1), mail(2), mail(1))
         server.append(user, mail(9), folder="A")
@@ -371,7 +373,7 @@ def test_mail_is_in_the_archive_once_when_copying_was_interrupted(user: str, mak
 # --- what is refused
 
 
-def test_missing_folder_is_told_with_those_like_it(dovecot: Dovecot, user: str, make: Make) -> None:  # noqa: F811
+def test_missing_folder_is_told_with_those_like_it(dovecot: Dovecot, user: str, make: Make) -> None:
     dovecot.append(user, mail(1), folder="Reports")
     with pytest.raises(MailError, match="there is no folder reprots") as failed:
         given(make(folder="reprots"))
@@ -382,7 +384,7 @@ def test_missing_folder_is_told_with_those_like_it(dovecot: Dovecot, user: str, 
     assert failed.value.hint == "there are: INBOX, Reports"
 
 
-def test_settle_refuses_messages_of_a_folder_that_was_made_anew(dovecot: Dovecot, user: str, make: Make) -> None:  # noqa: F811
+def test_settle_refuses_messages_of_a_folder_that_was_made_anew(dovecot: Dovecot, user: str, make: Make) -> None:
     dovecot.append(user, mail(1), mail(2), folder="Box")
     adapter = make(folder="Box", archive="A", batch_messages=1)
     batches = adapter.batches("")
@@ -403,7 +405,7 @@ def test_settle_refuses_messages_of_a_folder_that_was_made_anew(dovecot: Dovecot
     assert dovecot.mails(user, "Box") == [mail(8), mail(9)]
 
 
-def test_checkpoint_of_a_folder_made_anew_is_not_used(dovecot: Dovecot, user: str, make: Make) -> None:  # noqa: F811
+def test_checkpoint_of_a_folder_made_anew_is_not_used(dovecot: Dovecot, user: str, make: Make) -> None:
     dovecot.append(user, mail(1), mail(2), folder="Box")
     _, checkpoint = drained(make(folder="Box", read_only=True))
     with dovecot.client(user) as client:
@@ -412,7 +414,7 @@ def test_checkpoint_of_a_folder_made_anew_is_not_used(dovecot: Dovecot, user: st
     assert drained(make(folder="Box", read_only=True), checkpoint=checkpoint)[0] == [mail(3)]
 
 
-def test_full_archive_is_told_and_loses_nothing(user: str, make: Make) -> None:  # noqa: F811
+def test_full_archive_is_told_and_loses_nothing(user: str, make: Make) -> None:
     quota = (
         "mail_plugins = quota\nplugin {\n  quota = maildir:User quota\n  quota_rule = *:storage=1M\n"
         "  quota_rule2 = INBOX:ignore\n}\n"
@@ -461,14 +463,14 @@ def test_settle_knows_its_own_messages_only(make: Make) -> None:
 def test_configuration_is_refused_when_it_is_unsafe(settings: dict[str, Any], reason: str) -> None:
     table = {"host": "imap.example.com", "username": "u", "password": "hunter2"}
     with pytest.raises(ValidationError, match=reason) as refused:
-        Config(**(table | settings))
+        Config.model_validate(table | settings)
     assert "hunter2" not in str(refused.value)
 
 
 # --- doctor
 
 
-def test_check_tells_what_is_well(dovecot: Dovecot, user: str, make: Make) -> None:  # noqa: F811
+def test_check_tells_what_is_well(dovecot: Dovecot, user: str, make: Make) -> None:
     dovecot.append(user, mail(1))
     findings = make(archive="A", invalid="I").check()
     assert {finding.kind for finding in findings} == {"ok"}
@@ -477,7 +479,7 @@ def test_check_tells_what_is_well(dovecot: Dovecot, user: str, make: Make) -> No
         assert words in text
 
 
-def test_check_tells_what_is_wrong(user: str, make: Make) -> None:  # noqa: F811
+def test_check_tells_what_is_wrong(make: Make) -> None:
     assert Finding("problem", "127.0.0.1:1: cannot connect: Connection refused") in make(port=1).check()
     kinds = [finding.kind for finding in make(folder="Nothing").check()]
     assert kinds[-2:] == ["problem", "hint"]
@@ -487,7 +489,7 @@ def test_check_tells_what_is_wrong(user: str, make: Make) -> None:  # noqa: F811
     assert "it has no IDLE" in text
 
 
-def test_check_tells_of_a_folder_without_rights(dovecot: Dovecot, user: str, make: Make) -> None:  # noqa: F811
+def test_check_tells_of_a_folder_without_rights(user: str, make: Make) -> None:
     acl = "mail_plugins = acl\nprotocol imap {\n  mail_plugins = acl imap_acl\n}\nplugin {\n  acl = vfile\n}\n"
     with running_dovecot(acl) as server:
         server.append(user, mail(1), folder="A")
@@ -497,7 +499,7 @@ def test_check_tells_of_a_folder_without_rights(dovecot: Dovecot, user: str, mak
     assert any(finding.kind == "problem" and "may not put mail in" in finding.text for finding in findings)
 
 
-def test_nothing_is_left_open_when_a_mailbox_is_closed(dovecot: Dovecot, user: str, make: Make) -> None:  # noqa: F811
+def test_nothing_is_left_open_when_a_mailbox_is_closed(dovecot: Dovecot, user: str, make: Make) -> None:
     dovecot.append(user, mail(1))
     before = len(list(Path("/proc/self/fd").iterdir()))
     for _ in range(10):

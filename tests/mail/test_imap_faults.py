@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from proxy import Proxy, proxied
-from servers_dovecot import PASSWORD, Dovecot, dovecot, running_dovecot, user  # noqa: F401 - fixtures
 
 from dmarcops.errors import MailError
 from dmarcops.mail.imap import Adapter, Config
 from dmarcops.ports import Handling, Message
+from proxy import Proxy, proxied
+from servers_dovecot import PASSWORD, Dovecot, running_dovecot
+
+pytest_plugins = ["servers_dovecot"]
 
 Make = Callable[..., Adapter]
 
@@ -23,25 +25,31 @@ def mail(number: int, size: int = 2000) -> bytes:
 
 
 @pytest.fixture
-def proxy(dovecot: Dovecot) -> Iterator[Proxy]:  # noqa: F811
+def proxy(dovecot: Dovecot) -> Iterator[Proxy]:
     """A proxy before the server."""
     with proxied(dovecot.imap) as running:
         yield running
 
 
 @pytest.fixture
-def make(user: str, tmp_path: Path) -> Iterator[Make]:  # noqa: F811
+def make(user: str, tmp_path: Path) -> Iterator[Make]:
     """Makes mailboxes of the test's user at a port, and closes them."""
     made: list[Adapter] = []
 
     def build(port: int, **settings: Any) -> Adapter:  # noqa: ANN401 - as TOML gives it
         table = {"host": "127.0.0.1", "port": port, "tls": "none", "username": user, "password": PASSWORD}
-        made.append(Adapter("rua", Config(**(table | {"timeout": "5s"} | settings)), tmp_path))
+        made.append(Adapter("rua", Config.model_validate(table | {"timeout": "5s"} | settings), tmp_path))
         return made[-1]
 
     yield build
     for adapter in made:
         adapter.close()
+
+
+@pytest.fixture(autouse=True)
+def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No time is lost between attempts."""
+    monkeypatch.setattr("dmarcops.mail.imap._BACKOFF", (0.01, 0.1))
 
 
 def handled(messages: Any) -> list[tuple[Message, Handling]]:  # noqa: ANN401 - a batch
@@ -78,8 +86,8 @@ def until(condition: Callable[[], bool], seconds: float = 15) -> None:
 
 
 def test_mailbox_goes_on_when_the_connection_is_cut_once(
-    dovecot: Dovecot,  # noqa: F811
-    user: str,  # noqa: F811
+    dovecot: Dovecot,
+    user: str,
     make: Make,
     proxy: Proxy,
 ) -> None:
@@ -101,7 +109,7 @@ def test_mailbox_goes_on_when_the_connection_is_cut_once(
 
 @pytest.mark.parametrize("capability", ["", "imap_capability = IMAP4rev1 UIDPLUS\n", "imap_capability = IMAP4rev1\n"])
 def test_every_mail_is_archived_once_when_answers_are_truncated_anywhere(
-    user: str,  # noqa: F811
+    user: str,
     make: Make,
     capability: str,
 ) -> None:
@@ -121,7 +129,7 @@ def test_every_mail_is_archived_once_when_answers_are_truncated_anywhere(
 
 @pytest.mark.parametrize("capability", ["", "imap_capability = IMAP4rev1 UIDPLUS\n"])
 def test_mail_is_archived_once_when_the_answer_to_a_settling_is_lost(
-    user: str,  # noqa: F811
+    user: str,
     make: Make,
     capability: str,
 ) -> None:
@@ -141,8 +149,8 @@ def test_mail_is_archived_once_when_the_answer_to_a_settling_is_lost(
 
 
 def test_stalled_connection_is_given_up_in_time(
-    dovecot: Dovecot,  # noqa: F811
-    user: str,  # noqa: F811
+    dovecot: Dovecot,
+    user: str,
     make: Make,
     proxy: Proxy,
 ) -> None:
@@ -165,7 +173,7 @@ def test_mailbox_fails_for_a_while_when_nobody_is_there(make: Make, proxy: Proxy
     assert proxy.connections == 3
 
 
-def test_mailbox_goes_on_when_the_server_restarts(user: str, make: Make) -> None:  # noqa: F811
+def test_mailbox_goes_on_when_the_server_restarts(user: str, make: Make) -> None:
     with running_dovecot() as server:
         mails = [mail(number) for number in range(20)]
         server.append(user, *mails)
@@ -183,8 +191,8 @@ def test_mailbox_goes_on_when_the_server_restarts(user: str, make: Make) -> None
 
 
 def test_settle_refuses_when_the_folder_was_made_anew_while_the_connection_was_lost(
-    dovecot: Dovecot,  # noqa: F811
-    user: str,  # noqa: F811
+    dovecot: Dovecot,
+    user: str,
     make: Make,
     proxy: Proxy,
 ) -> None:
@@ -219,18 +227,8 @@ def test_settle_refuses_when_the_folder_was_made_anew_while_the_connection_was_l
     ],
 )
 def test_refusal_of_the_server_says_whether_to_try_again(
-    dovecot: Dovecot,  # noqa: F811
-    user: str,  # noqa: F811
-    make: Make,
-    proxy: Proxy,
-    monkeypatch: pytest.MonkeyPatch,
-    code: bytes,
-    hint: str,
-    *,
-    transient: bool,
+    make: Make, proxy: Proxy, *, code: bytes, hint: str, transient: bool
 ) -> None:
-    monkeypatch.setattr("dmarcops.mail.imap._BACKOFF", (0.01, 0.01))
-    dovecot.append(user)
     proxy.rewrites = [(b"OK Search completed", b"NO " + code)]
     with pytest.raises(MailError, match="cannot search the folder") as failed:
         list(make(proxy.port).batches(""))
@@ -247,8 +245,8 @@ def test_greeting_of_a_busy_server_is_for_later(make: Make, proxy: Proxy) -> Non
 
 
 def test_answer_that_makes_no_sense_is_a_lost_connection(
-    dovecot: Dovecot,  # noqa: F811
-    user: str,  # noqa: F811
+    dovecot: Dovecot,
+    user: str,
     make: Make,
     proxy: Proxy,
 ) -> None:
@@ -261,7 +259,7 @@ def test_answer_that_makes_no_sense_is_a_lost_connection(
     assert len(taken_in(make(proxy.port))) == 1
 
 
-def test_folder_that_may_only_be_read_is_told(user: str, make: Make) -> None:  # noqa: F811
+def test_folder_that_may_only_be_read_is_told(user: str, make: Make) -> None:
     acl = "mail_plugins = acl\nprotocol imap {\n  mail_plugins = acl imap_acl\n}\nplugin {\n  acl = vfile\n}\n"
     with running_dovecot(acl) as server:
         server.append(user, mail(1), folder="Box")
@@ -281,7 +279,7 @@ def test_wait_returns_at_once_before_anything_was_read(make: Make) -> None:
     assert make(1).wait(60)
 
 
-def test_wait_is_woken_by_a_delivery(dovecot: Dovecot, user: str, make: Make) -> None:  # noqa: F811
+def test_wait_is_woken_by_a_delivery(dovecot: Dovecot, user: str, make: Make) -> None:
     dovecot.append(user, mail(1))
     adapter = make(dovecot.imap, archive="A")
     taken_in(adapter)
@@ -294,7 +292,7 @@ def test_wait_is_woken_by_a_delivery(dovecot: Dovecot, user: str, make: Make) ->
     assert not adapter.wait(0.2)
 
 
-def test_wait_loses_nothing_that_came_between(dovecot: Dovecot, user: str, make: Make) -> None:  # noqa: F811
+def test_wait_loses_nothing_that_came_between(dovecot: Dovecot, user: str, make: Make) -> None:
     adapter = make(dovecot.imap, archive="A")
     dovecot.append(user)
     taken_in(adapter)
@@ -305,7 +303,7 @@ def test_wait_loses_nothing_that_came_between(dovecot: Dovecot, user: str, make:
     dovecot.append(user, mail(2))
     assert adapter.wait(30)
     assert list(taken_in(adapter).values()) == [mail(2)]
-    for number in range(20):  # at any moment
+    for number in range(8):  # at any moment
         timer = threading.Timer(number / 1000, dovecot.append, (user, mail(number)))
         timer.start()
         assert adapter.wait(30)
@@ -313,7 +311,7 @@ def test_wait_loses_nothing_that_came_between(dovecot: Dovecot, user: str, make:
         assert list(taken_in(adapter).values()) == [mail(number)]
 
 
-def test_idle_is_kept_over_calls_and_renewed(dovecot: Dovecot, user: str, make: Make, proxy: Proxy) -> None:  # noqa: F811
+def test_idle_is_kept_over_calls_and_renewed(dovecot: Dovecot, user: str, make: Make, proxy: Proxy) -> None:
     dovecot.append(user)
     adapter = make(proxy.port, archive="A", idle="1s")
     taken_in(adapter)
@@ -328,8 +326,8 @@ def test_idle_is_kept_over_calls_and_renewed(dovecot: Dovecot, user: str, make: 
 
 
 def test_wait_connects_anew_when_the_connection_is_cut(
-    dovecot: Dovecot,  # noqa: F811
-    user: str,  # noqa: F811
+    dovecot: Dovecot,
+    user: str,
     make: Make,
     proxy: Proxy,
 ) -> None:
@@ -348,7 +346,7 @@ def test_wait_connects_anew_when_the_connection_is_cut(
     assert failed.value.transient
 
 
-def test_server_without_idle_is_asked_now_and_then(user: str, make: Make) -> None:  # noqa: F811
+def test_server_without_idle_is_asked_now_and_then(user: str, make: Make) -> None:
     with running_dovecot("imap_capability = IMAP4rev1 MOVE\n") as server:
         server.append(user)
         adapter = make(server.imap, archive="A", poll="1s")
@@ -360,7 +358,7 @@ def test_server_without_idle_is_asked_now_and_then(user: str, make: Make) -> Non
         adapter.close()
 
 
-def test_close_ends_a_wait(user: str, make: Make) -> None:  # noqa: F811
+def test_close_ends_a_wait(user: str, make: Make) -> None:
     with running_dovecot("imap_capability = IMAP4rev1 MOVE\n") as server:
         server.append(user)
         adapter = make(server.imap, poll="10m")
@@ -371,10 +369,11 @@ def test_close_ends_a_wait(user: str, make: Make) -> None:  # noqa: F811
 
 
 def test_keep_alive_speaks_only_after_a_while(
-    dovecot: Dovecot,  # noqa: F811
-    user: str,  # noqa: F811
+    dovecot: Dovecot,
+    user: str,
     make: Make,
     proxy: Proxy,
+    *,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     dovecot.append(user, mail(1))
@@ -392,7 +391,7 @@ def test_keep_alive_speaks_only_after_a_while(
     assert dovecot.mails(user, "A") == [mail(1)]
 
 
-def test_keep_alive_does_not_wait_for_another_command(dovecot: Dovecot, user: str, make: Make) -> None:  # noqa: F811
+def test_keep_alive_does_not_wait_for_another_command(dovecot: Dovecot, user: str, make: Make) -> None:
     dovecot.append(user)
     adapter = make(dovecot.imap, archive="A")
     taken_in(adapter)
@@ -405,7 +404,7 @@ def test_keep_alive_does_not_wait_for_another_command(dovecot: Dovecot, user: st
     waiting.join()
 
 
-def test_reconnects_leak_no_descriptor(dovecot: Dovecot, user: str, make: Make, proxy: Proxy) -> None:  # noqa: F811
+def test_reconnects_leak_no_descriptor(dovecot: Dovecot, user: str, make: Make, proxy: Proxy) -> None:
     dovecot.append(user)
     adapter = make(proxy.port, archive="A")
     counts = []
@@ -419,7 +418,7 @@ def test_reconnects_leak_no_descriptor(dovecot: Dovecot, user: str, make: Make, 
     assert proxy.connections >= 15
 
 
-def test_mail_can_be_loaded_while_other_mail_is_settled(dovecot: Dovecot, user: str, make: Make) -> None:  # noqa: F811
+def test_mail_can_be_loaded_while_other_mail_is_settled(dovecot: Dovecot, user: str, make: Make) -> None:
     mails = [mail(number) for number in range(60)]
     dovecot.append(user, *mails)
     adapter = make(dovecot.imap, archive="A", batch_messages=5)

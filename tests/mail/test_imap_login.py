@@ -6,25 +6,27 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from proxy import proxied
-from servers_dovecot import PASSWORD, Dovecot, certificates, dovecot, running_dovecot, user  # noqa: F401 - fixtures
-from servers_token import Endpoint, endpoint  # noqa: F401 - a fixture
 
 from dmarcops.errors import MailError
 from dmarcops.mail.imap import Adapter, Config
+from proxy import proxied
+from servers_dovecot import PASSWORD, Dovecot, certificates, running_dovecot
+from servers_token import Endpoint
+
+pytest_plugins = ["servers_dovecot", "servers_token"]
 
 Try = Callable[..., Adapter]
 
 
 @pytest.fixture
-def log_in(dovecot: Dovecot, user: str, tmp_path: Path) -> Iterator[Try]:  # noqa: F811
+def log_in(dovecot: Dovecot, user: str, tmp_path: Path) -> Iterator[Try]:
     """Logs in with settings, and looks into the INBOX."""
     made: list[Adapter] = []
 
     def attempt(**settings: Any) -> Adapter:  # noqa: ANN401 - as TOML gives it
         table = {"host": "127.0.0.1", "port": dovecot.imaps, "username": user, "password": PASSWORD, "timeout": "5s"}
         table |= {} if "fingerprint" in settings else {"ca_file": dovecot.ca_file}
-        made.append(Adapter("rua", Config(**(table | settings)), tmp_path))
+        made.append(Adapter("rua", Config.model_validate(table | settings), tmp_path))
         assert list(made[-1].batches("")) == []
         return made[-1]
 
@@ -34,7 +36,7 @@ def log_in(dovecot: Dovecot, user: str, tmp_path: Path) -> Iterator[Try]:  # noq
 
 
 @pytest.fixture
-def oauth(endpoint: Endpoint, dovecot: Dovecot, user: str) -> dict[str, Any]:  # noqa: F811
+def oauth(endpoint: Endpoint, dovecot: Dovecot, user: str) -> dict[str, Any]:
     """The table of a refresh token that the endpoint knows."""
     endpoint.issue_for(user, dovecot.jwt_key)
     return {
@@ -53,7 +55,7 @@ def test_login_over_implicit_tls(log_in: Try) -> None:
     assert "TLSv1.3" in log_in().check()[0].text
 
 
-def test_login_over_starttls(log_in: Try, dovecot: Dovecot) -> None:  # noqa: F811
+def test_login_over_starttls(log_in: Try, dovecot: Dovecot) -> None:
     adapter = log_in(tls="starttls", port=dovecot.imap)
     assert "TLSv1.3" in adapter.check()[0].text
 
@@ -61,7 +63,7 @@ def test_login_over_starttls(log_in: Try, dovecot: Dovecot) -> None:  # noqa: F8
 @pytest.mark.parametrize("tls", ["implicit", "starttls"])
 def test_certificate_is_refused_when_nobody_known_signed_it(
     log_in: Try,
-    dovecot: Dovecot,  # noqa: F811
+    dovecot: Dovecot,
     tls: str,
 ) -> None:
     port = dovecot.imaps if tls == "implicit" else dovecot.imap
@@ -85,7 +87,7 @@ def test_certificate_is_refused_when_another_authority_signed_it(log_in: Try, tm
 @pytest.mark.parametrize("tls", ["implicit", "starttls"])
 def test_fingerprint_replaces_the_authorities_and_is_exact(
     log_in: Try,
-    dovecot: Dovecot,  # noqa: F811
+    dovecot: Dovecot,
     tls: str,
 ) -> None:
     port = dovecot.imaps if tls == "implicit" else dovecot.imap
@@ -107,20 +109,21 @@ def test_ca_file_is_told_when_it_cannot_be_used(log_in: Try, tmp_path: Path, con
         log_in(ca_file=path)
 
 
-def test_tls_on_the_port_of_starttls_is_told(log_in: Try, dovecot: Dovecot) -> None:  # noqa: F811
+def test_tls_on_the_port_of_starttls_is_told(log_in: Try, dovecot: Dovecot) -> None:
     with pytest.raises(MailError, match="does not speak TLS on this port") as failed:
         log_in(port=dovecot.imap)
     assert "starttls" in failed.value.hint
 
 
-def test_starttls_is_required_when_it_is_configured(user: str, tmp_path: Path) -> None:  # noqa: F811
+def test_starttls_is_required_when_it_is_configured(user: str, tmp_path: Path) -> None:
     with running_dovecot("ssl = no\n") as server:
-        config = Config(host="127.0.0.1", port=server.imap, tls="starttls", username=user, password=PASSWORD)
+        table = {"host": "127.0.0.1", "port": server.imap, "tls": "starttls", "username": user, "password": PASSWORD}
+        config = Config.model_validate(table)
         with pytest.raises(MailError, match="does not offer STARTTLS"):
             list(Adapter("rua", config, tmp_path).batches(""))
 
 
-def test_server_that_takes_no_password_in_the_clear_is_told(log_in: Try, dovecot: Dovecot) -> None:  # noqa: F811
+def test_server_that_takes_no_password_in_the_clear_is_told(log_in: Try, dovecot: Dovecot) -> None:
     with proxied(dovecot.imap) as proxy:
         proxy.rewrites = [(b"AUTH=PLAIN", b"LOGINDISABLED")]
         with pytest.raises(MailError, match="takes no passwords here") as refused:
@@ -134,7 +137,7 @@ def test_server_that_takes_no_password_in_the_clear_is_told(log_in: Try, dovecot
 
 def test_wrong_password_is_told_without_it(
     log_in: Try,
-    user: str,  # noqa: F811
+    user: str,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.DEBUG)
@@ -146,11 +149,12 @@ def test_wrong_password_is_told_without_it(
     assert "hunter2" not in f"{refused.value!r} {refused.value.__cause__!r} {refused.value.__context__!r}"
 
 
-def test_password_may_be_any_text(user: str, tmp_path: Path) -> None:  # noqa: F811
-    password = 'pä"ß\\w{5}'
+def test_password_may_be_any_text(user: str, tmp_path: Path) -> None:
+    password = 'pä"ß\\w{5}'  # noqa: S105 - made up
     extra = f"passdb {{\n  driver = static\n  mechanisms = plain\n  args = password={password}\n}}\n"
     with running_dovecot(extra) as server:
-        config = Config(host="127.0.0.1", port=server.imap, tls="none", username=user, password=password)
+        table = {"host": "127.0.0.1", "port": server.imap, "tls": "none", "username": user, "password": password}
+        config = Config.model_validate(table)
         adapter = Adapter("rua", config, tmp_path)
         assert list(adapter.batches("")) == []
         adapter.close()
@@ -162,7 +166,8 @@ def test_password_may_be_any_text(user: str, tmp_path: Path) -> None:  # noqa: F
 )
 def test_login_command_is_used_when_the_server_has_no_plain(
     log_in: Try,
-    dovecot: Dovecot,  # noqa: F811
+    dovecot: Dovecot,
+    *,
     name: str,
     word: str,
     reason: str,
@@ -184,7 +189,7 @@ def test_login_command_is_used_when_the_server_has_no_plain(
 
 @pytest.mark.parametrize("auth", ["xoauth2", "oauthbearer"])
 @pytest.mark.parametrize("grant", ["refresh_token", "client_credentials"])
-def test_login_with_a_token(log_in: Try, oauth: dict[str, Any], endpoint: Endpoint, auth: str, grant: str) -> None:  # noqa: F811
+def test_login_with_a_token(log_in: Try, oauth: dict[str, Any], endpoint: Endpoint, *, auth: str, grant: str) -> None:
     settings = {"auth": auth, "password": "", "oauth": oauth | {"grant": grant}}
     log_in(**settings)
     log_in(**settings)
@@ -195,7 +200,7 @@ def test_login_with_a_token(log_in: Try, oauth: dict[str, Any], endpoint: Endpoi
 def test_kept_token_is_replaced_when_the_server_does_not_take_it(
     log_in: Try,
     oauth: dict[str, Any],
-    endpoint: Endpoint,  # noqa: F811
+    endpoint: Endpoint,
     auth: str,
 ) -> None:
     endpoint.broken_tokens = 1
@@ -206,7 +211,7 @@ def test_kept_token_is_replaced_when_the_server_does_not_take_it(
 def test_token_that_is_not_taken_is_told_without_it(
     log_in: Try,
     oauth: dict[str, Any],
-    endpoint: Endpoint,  # noqa: F811
+    endpoint: Endpoint,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.DEBUG)
@@ -222,6 +227,6 @@ def test_token_that_is_not_taken_is_told_without_it(
 def test_mechanism_that_the_server_has_not_is_told(oauth: dict[str, Any], tmp_path: Path) -> None:
     with running_dovecot("auth_mechanisms = plain\n") as server:
         table = {"host": "127.0.0.1", "port": server.imap, "tls": "none", "username": "u"}
-        config = Config(**table, auth="xoauth2", oauth=oauth)
+        config = Config.model_validate(table | {"auth": "xoauth2", "oauth": oauth})
         with pytest.raises(MailError, match="does not offer XOAUTH2"):
             list(Adapter("rua", config, tmp_path).batches(""))

@@ -1,35 +1,37 @@
 """Access tokens from a real token endpoint, and the file that they are kept in."""
 
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import free_port
 from pydantic import ValidationError
-from servers_token import Endpoint, endpoint  # noqa: F401 - a fixture
 
+from conftest import free_port
 from dmarcops.errors import MailError
 from dmarcops.mail.oauth import OAuth, Tokens, is_loopback
+from servers_token import Endpoint
+
+pytest_plugins = ["servers_token"]
 
 Make = Callable[..., Tokens]
 
 
 @pytest.fixture
-def make(endpoint: Endpoint, tmp_path: Path) -> Make:  # noqa: F811
+def make(endpoint: Endpoint, tmp_path: Path) -> Make:
     """Makes token sources of one mailbox."""
 
-    def build(clock: Callable[[], float] | None = None, **settings: Any) -> Tokens:  # noqa: ANN401 - as TOML gives it
+    def build(clock: Callable[[], float] = time.time, **settings: Any) -> Tokens:  # noqa: ANN401 - as TOML gives it
         table = {"token_url": endpoint.url, "client_id": "dmarcops", "client_secret": "s3cret"}
         table |= {"refresh_token": "refresh-1"}
-        more = {"clock": clock} if clock else {}
-        return Tokens(OAuth(**(table | settings)), tmp_path / "cache" / "rua.token", **more)
+        return Tokens(OAuth.model_validate(table | settings), tmp_path / "cache" / "rua.token", clock=clock)
 
     return build
 
 
-def test_token_is_kept_in_a_private_file(make: Make, endpoint: Endpoint, tmp_path: Path) -> None:  # noqa: F811
+def test_token_is_kept_in_a_private_file(make: Make, endpoint: Endpoint, tmp_path: Path) -> None:
     token = make().access_token()
     assert token == endpoint.last_token
     [file] = (tmp_path / "cache").iterdir()
@@ -40,7 +42,7 @@ def test_token_is_kept_in_a_private_file(make: Make, endpoint: Endpoint, tmp_pat
     assert "s3cret" not in file.read_text()
 
 
-def test_token_is_asked_for_anew_when_it_ends(make: Make, endpoint: Endpoint) -> None:  # noqa: F811
+def test_token_is_asked_for_anew_when_it_ends(make: Make, endpoint: Endpoint) -> None:
     now = [0.0]
     make().access_token()
     [file] = Path(str(make()._file)).parent.iterdir()  # noqa: SLF001 - the file that was written
@@ -53,7 +55,7 @@ def test_token_is_asked_for_anew_when_it_ends(make: Make, endpoint: Endpoint) ->
     assert endpoint.requests == 2
 
 
-def test_token_without_a_lifetime_is_used_for_minutes(make: Make, endpoint: Endpoint) -> None:  # noqa: F811
+def test_token_without_a_lifetime_is_used_for_minutes(make: Make, endpoint: Endpoint) -> None:
     endpoint.lifetime = None
     make(clock=lambda: 1000.0).access_token()
     make(clock=lambda: 1100.0).access_token()
@@ -62,18 +64,18 @@ def test_token_without_a_lifetime_is_used_for_minutes(make: Make, endpoint: Endp
     assert endpoint.requests == 2
 
 
-def test_refresh_token_is_replaced_when_the_server_says_so(make: Make, endpoint: Endpoint) -> None:  # noqa: F811
+def test_refresh_token_is_replaced_when_the_server_says_so(make: Make, endpoint: Endpoint) -> None:
     endpoint.is_rotating = True
     for _ in range(3):
         make().access_token(fresh=True)
     assert endpoint.refresh_tokens == ["refresh-1", "refresh-2", "refresh-3", "refresh-4"]
     # A person puts another one into the configuration: what was kept is not of it.
     endpoint.refresh_tokens.append("by-hand")
-    make(refresh_token="by-hand").access_token()
-    assert endpoint.last_form["refresh_token"] == "by-hand"
+    make(refresh_token="by-hand").access_token()  # noqa: S106 - made up
+    assert endpoint.last_form["refresh_token"] == "by-hand"  # noqa: S105 - made up
 
 
-def test_grants_send_what_they_must(make: Make, endpoint: Endpoint) -> None:  # noqa: F811
+def test_grants_send_what_they_must(make: Make, endpoint: Endpoint) -> None:
     make(grant="client_credentials", scope="all", refresh_token="").access_token()
     assert endpoint.last_form["grant_type"] == "client_credentials"
     assert endpoint.last_form["scope"] == "all"
@@ -108,7 +110,7 @@ def test_refusal_is_told_without_secrets(make: Make, settings: dict[str, str], w
 )
 def test_endpoint_out_of_order_is_told(
     make: Make,
-    endpoint: Endpoint,  # noqa: F811
+    endpoint: Endpoint,
     answer: tuple[int, bytes],
     words: str,
     *,
@@ -121,12 +123,12 @@ def test_endpoint_out_of_order_is_told(
 
 
 def test_endpoint_that_is_not_there_is_told(make: Make) -> None:
-    with pytest.raises(MailError, match="127.0.0.1: ConnectError") as failed:
+    with pytest.raises(MailError, match=r"127\.0\.0\.1: ConnectError") as failed:
         make(token_url=f"http://127.0.0.1:{free_port()}/").access_token()
     assert failed.value.transient
 
 
-def test_damaged_file_is_as_none(make: Make, endpoint: Endpoint, tmp_path: Path) -> None:  # noqa: F811
+def test_damaged_file_is_as_none(make: Make, endpoint: Endpoint, tmp_path: Path) -> None:
     file = tmp_path / "own.token"
     for text in ("", "[]", '{"for": 1}'):
         file.write_text(text)
@@ -153,7 +155,7 @@ def test_file_that_cannot_be_written_is_told(make: Make, tmp_path: Path) -> None
 def test_settings_are_refused_when_they_cannot_work(settings: dict[str, str], words: str) -> None:
     table = {"token_url": "https://login.example.com/token", "client_id": "a", "refresh_token": "hunter2"}
     with pytest.raises(ValidationError, match=words) as refused:
-        OAuth(**(table | settings))
+        OAuth.model_validate(table | settings)
     assert "hunter2" not in str(refused.value)
 
 

@@ -33,6 +33,8 @@ class Client(IMAPClient):  # type: ignore[misc] # it ships no types
         super().__init__(host, port, ssl=context is not None, ssl_context=context, timeout=timeout)
         # imapclient has imaplib format every octet for its debug log, whether or not anybody reads it.
         self._imap.debug = 0
+        # A command is sent in pieces; without this each would wait for the server's delayed acknowledgement.
+        self.socket().setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def peer(self) -> str:
         """Return the address at the other end."""

@@ -52,7 +52,14 @@ def is_lost(error: Exception) -> bool:
 
 def is_hang_up(error: MailError) -> bool:
     """Tell whether it was the server that ended the connection, rather than silence."""
-    return isinstance(error.__cause__, imaplib.IMAP4.abort)
+    cause = error.__cause__
+    return isinstance(cause, imaplib.IMAP4.abort) and not isinstance(cause, imaplib.IMAP4.readonly)
+
+
+def is_refusal(error: MailError) -> bool:
+    """Tell whether the server said no, and the session goes on."""
+    cause = error.__cause__
+    return isinstance(cause, imaplib.IMAP4.error) and not isinstance(cause, imaplib.IMAP4.abort)
 
 
 def fault(where: str, what: str, error: Exception) -> MailError:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from dmarcops.errors import BadInput, MailError
+from dmarcops.mail.imap_faults import is_refusal
 from dmarcops.mail.imap_move import chunks, present
 from dmarcops.mail.imap_session import Session
 
@@ -114,7 +115,7 @@ class Loader:
         try:
             answer = session.call("read mail", partial(session.client.fetch, uids, ["BODY.PEEK[]"]))
         except MailError as error:
-            if error.transient or session.is_lost:
+            if error.transient or not is_refusal(error):
                 raise
             if len(uids) == 1:
                 return {uids[0]: self.unreadable(session, uids[0], str(error))}

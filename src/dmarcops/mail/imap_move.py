@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 
 from dmarcops.errors import MailError
+from dmarcops.mail.imap_faults import is_refusal
 from dmarcops.mail.imap_session import UIDS, Session
 
 MARK = "$DmarcOpsMoving"
@@ -77,13 +78,11 @@ class Mover:
             try:
                 session.call(f"move mail to {target}", partial(session.client.move, uids, folder))
             except MailError as error:
-                if session.is_lost:
+                if not is_refusal(error):
                     raise
                 self._unsure.difference_update(uids)  # the server said no: nothing is half done (RFC 6851 section 3.3)
                 left = present(session, uids)
-                if left == uids:
-                    raise
-                if error.transient and left:
+                if left == uids or (left and error.transient):
                     raise
                 uids = left
             else:

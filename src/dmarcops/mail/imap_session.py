@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from dmarcops.errors import MailError
 from dmarcops.mail.imap_client import Client
-from dmarcops.mail.imap_faults import LIBRARY, fault, is_lost
+from dmarcops.mail.imap_faults import LIBRARY, fault, is_lost, is_refusal
 
 UIDS = 100
 """Messages named in one command, so that it stays near the 1,000 octets of RFC 2683 section 3.2.1.5."""
@@ -83,7 +83,7 @@ class Session:
                 f"open the folder {name}", partial(self.client.select_folder, folder, readonly=read_only)
             )
         except MailError as error:
-            if error.transient or self.is_lost or self.is_there(folder):
+            if error.transient or not is_refusal(error) or self.is_there(folder):
                 raise
             raise MailError(f"{self.where}: there is no folder {name}", hint=self._near(name)) from error
         self.uidvalidity = int(answer.get(b"UIDVALIDITY", 0))

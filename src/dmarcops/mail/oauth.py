@@ -74,8 +74,8 @@ class OAuth(Settings):
 def _libraries() -> tuple[Any, Any, Any]:
     """Load the optional packages: httpx, and authlib's client and its exception."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # authlib warns everybody of a successor of httpx
+        # authlib warns everybody of a successor of httpx, whatever the filters are: the warning is taken, not shown.
+        with warnings.catch_warnings(record=True):
             # Loaded only where a mailbox asks for tokens.
             import httpx  # noqa: PLC0415
             from authlib.integrations import base_client, httpx_client  # type: ignore[import-untyped] # noqa: PLC0415
