@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+import servers_dovecot
 from dmarcops.errors import BadInput, MailError
 from dmarcops.mail.imap import Adapter, Config
 from dmarcops.mail.imap_check import Finding
@@ -16,7 +17,7 @@ from dmarcops.mail.imap_client import WINDOW, parse_uid_set
 from dmarcops.ports import Handling, Message
 from servers_dovecot import PASSWORD, Dovecot, running_dovecot
 
-pytest_plugins = ["servers_dovecot"]
+dovecot, user = servers_dovecot.dovecot, servers_dovecot.user
 
 Make = Callable[..., Adapter]
 NO_MOVE = "imap_capability = IMAP4rev1 UIDPLUS IDLE NAMESPACE\n"

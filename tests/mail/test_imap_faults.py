@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 
+import servers_dovecot
 from dmarcops.errors import MailError
 from dmarcops.mail.imap import Adapter, Config
 from dmarcops.ports import Handling, Message
 from proxy import Proxy, proxied
 from servers_dovecot import PASSWORD, Dovecot, running_dovecot
 
-pytest_plugins = ["servers_dovecot"]
+dovecot, user = servers_dovecot.dovecot, servers_dovecot.user
 
 Make = Callable[..., Adapter]
 

@@ -7,13 +7,16 @@ from typing import Any
 
 import pytest
 
+import servers_dovecot
+import servers_token
 from dmarcops.errors import MailError
 from dmarcops.mail.imap import Adapter, Config
 from proxy import proxied
 from servers_dovecot import PASSWORD, Dovecot, certificates, running_dovecot
 from servers_token import Endpoint
 
-pytest_plugins = ["servers_dovecot", "servers_token"]
+dovecot, user = servers_dovecot.dovecot, servers_dovecot.user
+endpoint = servers_token.endpoint
 
 Try = Callable[..., Adapter]
 

@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+import servers_token
 from conftest import free_port
 from dmarcops.errors import MailError
 from dmarcops.mail.oauth import OAuth, Tokens, is_loopback
 from servers_token import Endpoint
 
-pytest_plugins = ["servers_token"]
+endpoint = servers_token.endpoint
 
 Make = Callable[..., Tokens]
 
