@@ -186,8 +186,11 @@ class Dovecot:
 
     def flood(self, user: str, mails: Iterator[bytes]) -> None:
         """Put very many mails into the INBOX, as the server's files."""
-        self.append(user)
-        new = self.folder / "mail" / user / "Maildir" / "new"
+        home = self.folder / "mail" / user
+        new = home / "Maildir" / "new"
+        for path in (new, new.with_name("cur"), new.with_name("tmp")):
+            path.mkdir(parents=True, exist_ok=True)
+        _give(home.parent, home, *home.rglob("*"))
         for number, mail in enumerate(mails):
             path = new / f"{1_700_000_000 + number}.M{number}.flood"
             path.write_bytes(mail)

@@ -238,6 +238,33 @@ def test_refusal_of_the_server_says_whether_to_try_again(
     assert proxy.connections == 1  # the connection is good
 
 
+def test_mail_that_another_program_moved_at_the_same_time_is_settled(
+    dovecot: Dovecot, user: str, make: Make, proxy: Proxy
+) -> None:
+    dovecot.append(user, mail(1), mail(2))
+    adapter = make(proxy.port, archive="A")
+    [batch] = adapter.batches("")
+    proxy.rewrites = [(b"OK Move completed", b"NO [EXPUNGEISSUED] gone")]
+    adapter.settle(handled(batch))
+    assert dovecot.mails(user, "A") == [mail(1), mail(2)]
+
+
+def test_mail_stays_when_the_server_refuses_to_move_it(user: str, make: Make) -> None:
+    acl = "mail_plugins = acl\nprotocol imap {\n  mail_plugins = acl imap_acl\n}\nplugin {\n  acl = vfile\n}\n"
+    with running_dovecot(acl) as server:
+        server.append(user, mail(1), folder="A")
+        server.append(user, mail(2))
+        adapter = make(server.imap, archive="A")
+        [batch] = adapter.batches("")
+        with server.client(user) as client:
+            client.setacl("A", "owner", "lr")
+        with pytest.raises(MailError, match="cannot move mail to A") as refused:
+            adapter.settle(handled(batch))
+        assert not refused.value.transient
+        assert server.mails(user) == [mail(2)]
+        adapter.close()
+
+
 def test_greeting_of_a_busy_server_is_for_later(make: Make, proxy: Proxy) -> None:
     proxy.rewrites = [(b"* OK [CAPABILITY", b"* BYE [UNAVAILABLE] going down [CAPABILITY")]
     with pytest.raises(MailError, match="going down") as failed:

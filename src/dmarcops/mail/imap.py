@@ -28,7 +28,7 @@ from dmarcops.mail.imap_faults import is_hang_up
 from dmarcops.mail.imap_load import ImapMessage, Loader
 from dmarcops.mail.imap_login import Server, connect
 from dmarcops.mail.imap_move import Mover, chunks
-from dmarcops.mail.imap_session import Session
+from dmarcops.mail.imap_session import MadeAnew, Session
 from dmarcops.mail.oauth import Tokens
 from dmarcops.ports import Handling, Message
 from dmarcops.settings import Duration, Size, parse_duration
@@ -236,21 +236,21 @@ class Adapter:
 
     # What follows is called with the lock held.
 
-    def _attempt(
-        self, action: Callable[[Session], T], *, anew: bool = False, backoff: tuple[float, ...] = _BACKOFF
-    ) -> T:
+    def _attempt(self, action: Callable[[Session], T], *, anew: bool = False, once: bool = False) -> T:
         """
         Do something with the folder selected, again after a while when that may help.
 
         Args:
             action: What is to be done; may be done twice.
             anew: Take whatever the folder is now, even one that was made anew.
-            backoff: Seconds before each further attempt.
+            once: Do it only once.
         """
-        for delay in (*backoff, None):
+        for delay in (None,) if once else (*_BACKOFF, None):
             try:
                 session = self._opened(anew=anew)
                 return action(session)
+            except MadeAnew:
+                raise
             except MailError as error:
                 if not error.transient or delay is None or self._closed.is_set():
                     raise
@@ -286,8 +286,7 @@ class Adapter:
 
     def _check_uidvalidity(self, uidvalidity: int) -> None:
         if self._uidvalidity not in (0, uidvalidity):
-            hint = "the next run reads it from the start"
-            raise MailError(f"the folder {self._config.folder} was made anew meanwhile", transient=True, hint=hint)
+            raise MadeAnew(self._config.folder)
         self._uidvalidity = uidvalidity
 
     def _search(self, session: Session, checkpoint: str) -> list[int]:
@@ -347,12 +346,12 @@ class Adapter:
         messages: dict[int, ImapMessage] = {}
         for uid, size in batch:
             try:
-                messages |= self._attempt(partial(self._loader.load, batch=[(uid, size)]), backoff=())
+                messages |= self._attempt(partial(self._loader.load, batch=[(uid, size)]), once=True)
             except MailError as error:
                 if not is_hang_up(error):
                     raise
                 # Raises when it is the server, and not this message.
-                messages |= self._attempt(partial(self._unreadable, uid=uid, problem=str(error)), backoff=())
+                messages |= self._attempt(partial(self._unreadable, uid=uid, problem=str(error)), once=True)
         return messages
 
     def _unreadable(self, session: Session, uid: int, problem: str) -> dict[int, ImapMessage]:

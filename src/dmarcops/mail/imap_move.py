@@ -18,7 +18,7 @@ from functools import partial
 
 from dmarcops.errors import MailError
 from dmarcops.mail.imap_faults import is_refusal
-from dmarcops.mail.imap_session import UIDS, Session
+from dmarcops.mail.imap_session import UIDS, MadeAnew, Session
 
 MARK = "$DmarcOpsMoving"
 """Keyword of messages that are being copied."""
@@ -121,7 +121,7 @@ class Mover:
             raise
         if session.uidvalidity != uidvalidity:
             session.drop()  # the UIDs are those of other messages now
-            raise MailError(f"the folder {self._folder} was made anew meanwhile", transient=True)
+            raise MadeAnew(self._folder)
         copied = set()
         for uid, key in wanted.items():
             if there[key]:

@@ -24,6 +24,14 @@ _NOT_THERE = (b"\\noselect", b"\\nonexistent")
 T = TypeVar("T")
 
 
+class MadeAnew(MailError):
+    """The folder was deleted and created again (another UIDVALIDITY): the UIDs known are of no more use."""
+
+    def __init__(self, folder: str) -> None:
+        hint = "the next run reads it from the start"
+        super().__init__(f"the folder {folder} was made anew meanwhile", transient=True, hint=hint)
+
+
 class Session:
     """
     A connection that is logged in; make one with `connect`.
