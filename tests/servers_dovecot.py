@@ -50,7 +50,7 @@ mail_location = maildir:{folder}/mail/%u/Maildir
 mail_fsync = never
 first_valid_uid = 1
 mail_max_userip_connections = 100
-maildir_very_dirty_syncs = no
+maildir_very_dirty_syncs = yes
 passdb {{
   driver = oauth2
   mechanisms = xoauth2 oauthbearer
@@ -192,7 +192,7 @@ class Dovecot:
             path.mkdir(parents=True, exist_ok=True)
         _give(home.parent, home, *home.rglob("*"))
         for number, mail in enumerate(mails):
-            path = new / f"{1_700_000_000 + number}.M{number}.flood"
+            path = new / f"{1_700_000_000 + number}.M{number}.flood,S={len(mail)},W={len(mail)}"
             path.write_bytes(mail)
             _give(path)
 

@@ -13,7 +13,8 @@ import servers_dovecot
 from dmarcops.errors import BadInput, MailError
 from dmarcops.mail.imap import Adapter, Config
 from dmarcops.mail.imap_check import Finding
-from dmarcops.mail.imap_client import WINDOW, parse_uid_set
+from dmarcops.mail.imap_client import WINDOW, format_uid_set, parse_uid_set
+from dmarcops.mail.imap_move import parts
 from dmarcops.ports import Handling, Message
 from servers_dovecot import PASSWORD, Dovecot, running_dovecot
 
@@ -213,8 +214,16 @@ def test_large_folder_is_searched_in_windows(
         adapter.close()
 
 
-def test_uid_set_is_read() -> None:
+def test_uid_set_is_read_and_written() -> None:
     assert parse_uid_set("1:3,7,10:9") == [1, 2, 3, 7, 9, 10]
+    assert format_uid_set([10, 9, 1, 2, 3, 7]) == "1:3,7,9:10"
+
+
+def test_uids_are_cut_into_commands_of_a_bearable_length() -> None:
+    assert [len(part) for part in parts(range(1, 2501))] == [1000, 1000, 500]
+    scattered = list(parts(range(1, 2_000_000, 2000)))
+    assert sum(map(len, scattered)) == 1000
+    assert max(len(format_uid_set(part)) for part in scattered) < 1000
 
 
 # --- what becomes of it

@@ -24,10 +24,11 @@ from pydantic import Field, field_validator, model_validator
 
 from dmarcops.errors import MailError
 from dmarcops.mail import imap_check
+from dmarcops.mail.imap_client import format_uid_set
 from dmarcops.mail.imap_faults import is_hang_up
 from dmarcops.mail.imap_load import ImapMessage, Loader
 from dmarcops.mail.imap_login import Server, connect
-from dmarcops.mail.imap_move import Mover, chunks
+from dmarcops.mail.imap_move import Mover, chunks, parts
 from dmarcops.mail.imap_session import MadeAnew, Session
 from dmarcops.mail.oauth import Tokens
 from dmarcops.ports import Handling, Message
@@ -374,8 +375,9 @@ class Adapter:
 
     def _mark(self, session: Session, uids: Sequence[int]) -> None:
         flag = self._keyword if session.takes_keyword(self._keyword) else _SEEN
-        for part in chunks(uids):
-            session.call("mark mail", partial(session.client.add_flags, part, [flag], silent=True))
+        for part in parts(uids):
+            words = format_uid_set(part)
+            session.call("mark mail", partial(session.client.add_flags, words, [flag], silent=True))
 
     def _wait_once(self, session: Session, seconds: float) -> bool:
         if session.has("IDLE"):

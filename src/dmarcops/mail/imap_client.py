@@ -8,7 +8,7 @@ import re
 import select
 import socket
 import ssl
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
 from imapclient import IMAPClient  # type: ignore[import-untyped] # it ships no types
@@ -156,6 +156,17 @@ class Client(IMAPClient):  # type: ignore[misc] # it ships no types
         """Return what the user may do with a folder (RFC 4314 section 3.8)."""
         answer: list[bytes] = self._command_and_check("myrights", self._normalise_folder(folder))
         return answer[0].rpartition(b" ")[2].decode("ascii", "replace").strip('"')
+
+
+def format_uid_set(uids: Iterable[int]) -> str:
+    """Write UIDs as a sequence set, with ranges."""
+    ranges: list[list[int]] = []
+    for uid in sorted(uids):
+        if ranges and uid == ranges[-1][1] + 1:
+            ranges[-1][1] = uid
+        else:
+            ranges.append([uid, uid])
+    return ",".join(str(low) if low == high else f"{low}:{high}" for low, high in ranges)
 
 
 def parse_uid_set(text: str) -> list[int]:

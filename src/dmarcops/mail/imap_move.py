@@ -17,12 +17,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 
 from dmarcops.errors import MailError
+from dmarcops.mail.imap_client import format_uid_set
 from dmarcops.mail.imap_faults import is_refusal
 from dmarcops.mail.imap_session import UIDS, MadeAnew, Session
 
 MARK = "$DmarcOpsMoving"
 """Keyword of messages that are being copied."""
 _DELETED = "\\Deleted"
+_PART = 1000
+_LINE = 900
 
 _Key = tuple[int, bytes]
 
@@ -32,6 +35,17 @@ def chunks(uids: Iterable[int], size: int = UIDS) -> Iterator[list[int]]:
     ordered = sorted(uids)
     for start in range(0, len(ordered), size):
         yield ordered[start : start + size]
+
+
+def parts(uids: Iterable[int]) -> Iterator[list[int]]:
+    """
+    Cut UIDs into parts whose sequence sets fit one command.
+
+    Larger ones than `chunks` where they follow one another: a server that looks through the whole folder for each
+    command, as Dovecot does with Maildir, then does so less often.
+    """
+    for part in chunks(uids, _PART):
+        yield from [part] if len(format_uid_set(part)) <= _LINE else chunks(part)
 
 
 class Mover:
@@ -54,7 +68,7 @@ class Mover:
             MailError: Not all could be moved; the same call again moves the rest.
         """
         session.create(target)
-        for part in chunks(uids):
+        for part in parts(uids):
             self._move(session, part, target)
 
     def _move(self, session: Session, uids: list[int], target: str) -> None:
@@ -76,7 +90,7 @@ class Mover:
         while uids:
             self._unsure.update(uids)
             try:
-                session.call(f"move mail to {target}", partial(session.client.move, uids, folder))
+                session.call(f"move mail to {target}", partial(session.client.move, format_uid_set(uids), folder))
             except MailError as error:
                 if not is_refusal(error):
                     raise
@@ -93,15 +107,15 @@ class Mover:
             return
         folder = session.resolve(target)
         if session.takes_keyword(MARK):
-            session.call("mark mail", partial(session.client.add_flags, uids, [MARK], silent=True))
-        session.call(f"copy mail to {target}", partial(session.client.copy, uids, folder))
+            session.call("mark mail", partial(session.client.add_flags, format_uid_set(uids), [MARK], silent=True))
+        session.call(f"copy mail to {target}", partial(session.client.copy, format_uid_set(uids), folder))
 
     def _marked(self, session: Session, uids: list[int]) -> set[int]:
         """Tell which messages may have been copied before."""
         if not uids or not session.takes_keyword(MARK):
             return set(uids)
-        flags = session.call("ask for flags", partial(session.client.get_flags, uids))
-        return {uid for uid, names in flags.items() if MARK.lower().encode() in (name.lower() for name in names)}
+        words = ["UID", format_uid_set(uids), "KEYWORD", MARK]
+        return set(session.call("search for marks", partial(session.client.uids, words)))
 
     def _found_in(self, session: Session, uids: list[int], target: str) -> set[int]:
         """Tell which of the messages are in the target folder already."""
@@ -113,8 +127,7 @@ class Mover:
             for size in sorted({size for size, _ in wanted.values()}):
                 words = ["LARGER", str(max(size - 1, 0)), "SMALLER", str(size + 1)]
                 found = session.call(f"search {target}", partial(session.client.uids, words))
-                for part in chunks(found):
-                    there.update(_keys(session, part).values())
+                there.update(_keys(session, found).values())
             session.select(self._folder, read_only=False)
         except MailError:
             session.drop()  # the folder that is selected may be another one now
@@ -132,16 +145,18 @@ class Mover:
 
 def _keys(session: Session, uids: list[int]) -> dict[int, _Key]:
     """Give what a message is known by in any folder: its size, and its header with the trace of its delivery."""
-    answer = session.call("read headers", partial(session.client.fetch, uids, ["RFC822.SIZE", "BODY.PEEK[HEADER]"]))
-    return {
-        uid: (int(items.get(b"RFC822.SIZE", 0)), hashlib.sha256(items.get(b"BODY[HEADER]") or b"").digest())
-        for uid, items in answer.items()
-    }
+    keys: dict[int, _Key] = {}
+    for part in chunks(uids):
+        answer = session.call("read headers", partial(session.client.fetch, part, ["RFC822.SIZE", "BODY.PEEK[HEADER]"]))
+        for uid, items in answer.items():
+            header = items.get(b"BODY[HEADER]") or b""
+            keys[uid] = (int(items.get(b"RFC822.SIZE", 0)), hashlib.sha256(header).digest())
+    return keys
 
 
 def present(session: Session, uids: list[int]) -> list[int]:
     """Tell which messages are still in the folder."""
-    words = ["UID", ",".join(map(str, uids))]
+    words = ["UID", format_uid_set(uids)]
     return session.call("search", partial(session.client.uids, words))
 
 
@@ -149,6 +164,8 @@ def _remove(session: Session, uids: list[int]) -> None:
     """Remove messages whose copies are made, and no other."""
     if not uids:
         return
-    session.call("mark mail as deleted", partial(session.client.add_flags, uids, [_DELETED], silent=True))
+    session.call(
+        "mark mail as deleted", partial(session.client.add_flags, format_uid_set(uids), [_DELETED], silent=True)
+    )
     if session.has("UIDPLUS"):
-        session.call("remove mail", partial(session.client.uid_expunge, uids))
+        session.call("remove mail", partial(session.client.uid_expunge, format_uid_set(uids)))
