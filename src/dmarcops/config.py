@@ -62,6 +62,14 @@ class Config:
     place: str = "the configuration"
     environ: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
 
+    @property
+    def state_directory(self) -> Path:
+        """Where what outlives a run is kept, beside the store (systemd.exec(5), XDG Base Directory Specification)."""
+        if given := self.environ.get("STATE_DIRECTORY"):
+            return Path(given.partition(":")[0])
+        home = self.environ.get("XDG_STATE_HOME") or Path(self.environ.get("HOME", "."), ".local", "state")
+        return Path(home, "dmarcops")
+
     def names(self, section: str) -> tuple[str, ...]:
         """Return the names in a section of named tables, such as those of all mailboxes."""
         return tuple(self.tables.get(section, {}))

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Literal, NamedTuple, Protocol
 
 from dmarcops.report.model import Domain, Selector
 
@@ -30,6 +30,13 @@ class Message(Protocol):
             BadInput: It is not to be read at all, being over a limit.
         """
         ...
+
+
+class Finding(NamedTuple):
+    """A line of `dmarcops doctor`: how something is, and what was found."""
+
+    kind: Literal["ok", "problem", "hint"]
+    text: str
 
 
 class Handling(StrEnum):
@@ -96,6 +103,14 @@ class MailSource(Protocol):
 
     def close(self) -> None:
         """Give up what is open; never fails."""
+        ...
+
+
+class Checkable(Protocol):
+    """Something that can be tried out for `doctor`; may make folders that are missing, and changes nothing else."""
+
+    def check(self) -> Sequence[Finding]:
+        """Try it out; never raises."""
         ...
 
 

@@ -9,8 +9,10 @@ from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import BinaryIO
+from urllib.parse import quote
 
 from dmarcops.config import Config
+from dmarcops.errors import ConfigError
 from dmarcops.flows.ingest import Ingest
 from dmarcops.flows.look import Looking, look
 from dmarcops.flows.lookers import Lookers
@@ -93,15 +95,21 @@ def mailbox_settings(config: Config, name: str) -> tuple[ModuleType, MailboxSett
     return module, config.read(("mailboxes", name), module.Config)
 
 
-def mailbox(config: Config, name: str, folder: Path) -> tuple[MailSource, MailboxSettings]:
+def mailbox(config: Config, name: str) -> tuple[MailSource, MailboxSettings]:
     """
     Give a configured mailbox, not yet connected, and its settings.
 
     Raises:
-        ConfigError: Its section cannot be used.
+        ConfigError: Its section cannot be used, or its folder for large mails and tokens cannot be made.
     """
     module, settings = mailbox_settings(config, name)
-    source: MailSource = module.Adapter(name, settings, Path(tempfile.mkdtemp(prefix="mailbox-", dir=folder)))
+    folder = config.state_directory / "mailboxes" / quote(name, safe="")
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        hint = "set XDG_STATE_HOME, or STATE_DIRECTORY as systemd does"
+        raise ConfigError(f"cannot make the directory {folder}: {error.strerror}", hint=hint) from error
+    source: MailSource = module.Adapter(name, settings, folder)
     return source, settings
 
 

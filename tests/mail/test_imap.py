@@ -12,10 +12,9 @@ from pydantic import ValidationError
 import servers_dovecot
 from dmarcops.errors import BadInput, MailError
 from dmarcops.mail.imap import Adapter, Config
-from dmarcops.mail.imap_check import Finding
 from dmarcops.mail.imap_client import WINDOW, format_uid_set, parse_uid_set
 from dmarcops.mail.imap_move import parts
-from dmarcops.ports import Handling, Message
+from dmarcops.ports import Finding, Handling, Message
 from servers_dovecot import PASSWORD, Dovecot, running_dovecot
 
 dovecot, user = servers_dovecot.dovecot, servers_dovecot.user

@@ -139,7 +139,7 @@ def _watches(
     ingest = replace(wiring.ingest(store, lookers, folder=folder, progress=NoProgress()), is_stopped=over.is_set)
     watches = []
     for name in names:
-        source, mailbox = wiring.mailbox(settings, name, folder)
+        source, mailbox = wiring.mailbox(settings, name)
 
         def beat(name: str = name) -> None:
             beats[name] = monotonic()
@@ -160,7 +160,7 @@ def _poll(
     from dmarcops.flows.poll import Polled, poll
 
     try:
-        source, mailbox = wiring.mailbox(settings, name, folder)
+        source, mailbox = wiring.mailbox(settings, name)
         ingest = wiring.ingest(store, lookers, folder=folder, progress=bar)
         own = replace(ingest, rules=replace(ingest.rules, authserv_ids=mailbox.authserv_ids))
         try:

@@ -31,8 +31,9 @@ from dmarcops.mail.imap_login import Server, connect
 from dmarcops.mail.imap_move import Mover, chunks, parts
 from dmarcops.mail.imap_session import MadeAnew, Session
 from dmarcops.mail.oauth import Tokens
-from dmarcops.ports import Handling, Message
-from dmarcops.settings import Duration, Size, parse_duration
+from dmarcops.ports import Finding, Handling, Message
+from dmarcops.quantities import parse_duration
+from dmarcops.settings import Duration, Size
 
 KEYWORD = "$DmarcOps"
 """The keyword of handled mail that stays, when the configuration names none."""
@@ -64,8 +65,6 @@ class Config(Server):
     r"""Mark all handled mail with this keyword and move none; `\Seen` is set where a server keeps no keywords."""
     read_only: bool = False
     """Change nothing in the mailbox at all."""
-    authserv_ids: tuple[str, ...] = ()
-    """Whose Authentication-Results this mailbox may trust (RFC 8601 section 5)."""
     batch_messages: int = Field(default=200, ge=1)
     """Messages in a batch, at most."""
     batch_bytes: Size = Field(default=16 << 20, ge=1)
@@ -222,7 +221,7 @@ class Adapter:
                 self._session = None
             self._loader.close()
 
-    def check(self) -> tuple[imap_check.Finding, ...]:
+    def check(self) -> tuple[Finding, ...]:
         """Try out all that this mailbox needs, changing nothing but folders that are missing; never raises."""
         with self._lock:
             self.close()

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Literal, NamedTuple
 
 from dmarcops.errors import DmarcopsError, MailError
 from dmarcops.mail.imap_session import Session
+from dmarcops.ports import Finding
 
 _WANTED = {
     "MOVE": "mail is copied and then removed, which takes longer",
@@ -16,13 +16,6 @@ _WANTED = {
 _NEITHER = (
     "it has neither MOVE nor UIDPLUS: moved mail stays in the folder, marked as deleted, until somebody expunges it"
 )
-
-
-class Finding(NamedTuple):
-    """A line of `doctor`: what was found, and how it is."""
-
-    kind: Literal["ok", "problem", "hint"]
-    text: str
 
 
 def check(

@@ -20,13 +20,14 @@ from dmarcops.mail.imap_client import Client
 from dmarcops.mail.imap_faults import LIBRARY, fault, tls_fault
 from dmarcops.mail.imap_session import Session
 from dmarcops.mail.oauth import OAuth, Tokens, is_loopback
-from dmarcops.settings import Duration, Settings, parse_duration
+from dmarcops.quantities import parse_duration
+from dmarcops.settings import Duration, MailboxSettings
 
 _PORTS = {"implicit": 993, "starttls": 143, "none": 143}
 _MECHANISMS = {"xoauth2": "XOAUTH2", "oauthbearer": "OAUTHBEARER"}
 
 
-class Server(Settings):
+class Server(MailboxSettings):
     """Where the server is, and how to log in."""
 
     host: str = Field(min_length=1)
