@@ -154,11 +154,11 @@ def test_batches_are_bounded_by_octets(box: Path) -> None:
 
 def test_message_over_the_limit_is_not_read_but_settled(box: Path) -> None:
     deliver(box, "big", b"x" * 600)
-    source = adapter(box, max_message=500, invalid="Invalid")
+    source = adapter(box, max_message_bytes=500, invalid="Invalid")
     [message] = given(source)
     with pytest.raises(BadInput, match="600 octets, more than the 500") as caught:
         message.open()
-    assert caught.value.code == "too-big"
+    assert caught.value.code == "mail-too-big"
     source.settle([(message, Handling.INVALID)])
     assert names(box / ".Invalid/cur") == ["big:2,S"]
 
@@ -267,9 +267,7 @@ def test_settle_fails_when_the_archive_cannot_be_written(box: Path) -> None:
 
 
 def test_check_says_what_is_missing(box: Path) -> None:
-    assert [line.ok for line in adapter(box).check()] == [True]
-    first, second = adapter(box, archive="Archive").check()
-    assert first.ok
-    assert not second.ok
+    assert [line.kind for line in adapter(box).check()] == ["ok"]
+    first, second, third = adapter(box, archive="Archive").check()
+    assert [first.kind, second.kind, third.kind] == ["ok", "problem", "hint"]
     assert ".Archive/new is not there" in second.text
-    assert second.hint

@@ -252,7 +252,7 @@ def test_batches_are_bounded_when_there_are_very_many(box: Box) -> None:
 
 def test_batches_are_bounded_by_octets_and_a_large_mail_is_not_copied(box: Box) -> None:
     box.deliver("a", "x" * 1_000, "b", "c")
-    source = box.moving(batch_bytes=30, max_message=500)
+    source = box.moving(batch_bytes=30, max_message_bytes=500)
     batches = list(source.batches(""))
     assert [len(batch) for batch in batches] == [3, 1]
     with pytest.raises(BadInput, match="more than the 500"):
@@ -372,7 +372,7 @@ def test_wait_ends_when_mail_comes(box: Box) -> None:
 def test_file_that_is_no_mbox_or_not_there_is_no_source(box: Box) -> None:
     box.path.unlink()
     assert run(box.moving())[0] == []
-    assert [line.ok for line in box.moving().check()] == [False, True]
+    assert [line.kind for line in box.moving().check()] == ["problem", "hint", "ok"]
     with pytest.raises(MailError, match="is not there"):
         run(box(path=box.folder / "nowhere" / "mbox"))
     box.path.write_text("Subject: a mail\n\nx\n")
@@ -385,8 +385,8 @@ def test_file_that_is_no_mbox_or_not_there_is_no_source(box: Box) -> None:
 
 
 def test_check_names_what_is_good(box: Box) -> None:
-    assert [line.ok for line in box.moving().check()] == [True, True]
-    assert [line.ok for line in box(archive=box.folder / "nowhere" / "archive").check()] == [True, False]
+    assert [line.kind for line in box.moving().check()] == ["ok", "ok"]
+    assert [line.kind for line in box(archive=box.folder / "nowhere" / "archive").check()] == ["ok", "problem"]
 
 
 def test_checkpoint_is_json_that_a_store_can_keep(box: Box) -> None:

@@ -169,11 +169,11 @@ def test_messages_are_bounded_by_octets(box: Box) -> None:
 
 def test_message_over_the_limit_is_not_fetched(box: Box) -> None:
     box.deliver("big.host", b"\r\n" + b"x" * 600 + b"\r\n")
-    source = box(max_message=500)
+    source = box(max_message_bytes=500)
     [[message]] = source.batches("")
     with pytest.raises(BadInput, match="more than the 500") as caught:
         message.open()
-    assert caught.value.code == "too-big"
+    assert caught.value.code == "mail-too-big"
     assert len(json.loads(source.settle([(message, Handling.INVALID)]))) == 1
 
 
@@ -211,7 +211,7 @@ def test_tls_trusts_a_ca_file_or_a_fingerprint(box: Box, tls: str, trust: str) -
     keys = {"tls": tls, "port": port}
     keys |= {trust: box.server.certificate if trust == "ca_file" else digest.upper()}
     assert len(run(box(**keys))[0]) == 1
-    assert [line.ok for line in box(**keys).check()] == [True]
+    assert [line.kind for line in box(**keys).check()] == ["ok"]
     for wrong in ({"tls": tls, "port": port}, {"tls": tls, "port": port, "fingerprint": "00" * 32}):
         with pytest.raises(MailError, match="certificate") as caught:
             run(box(**wrong))
@@ -261,7 +261,7 @@ def scripted(tmp_path: Path, *answers: bytes, **keys: object) -> tuple[Scripted,
 
 
 def test_server_that_sends_more_than_it_said_is_cut_off(tmp_path: Path) -> None:
-    server, source = scripted(tmp_path, *ONE, b"+OK\r\n" + b"x" * 2000 + b"\r\n.\r\n", max_message=1000)
+    server, source = scripted(tmp_path, *ONE, b"+OK\r\n" + b"x" * 2000 + b"\r\n.\r\n", max_message_bytes=1000)
     [[message]] = source.batches("")
     assert message.origin.endswith(f"a%40b@127.0.0.1:{server.port}/uid")
     with pytest.raises(BadInput, match="more than the 1000"):
@@ -302,7 +302,7 @@ def test_login_that_may_work_later_is_transient(tmp_path: Path, code: str) -> No
 
 def test_server_without_unique_ids_is_no_source(tmp_path: Path) -> None:
     server, source = scripted(tmp_path, OK, OK, OK, b"-ERR unknown command\r\n")
-    [line] = source.check()
-    assert not line.ok
+    line = source.check()[0]
+    assert line.kind == "problem"
     assert "unknown command" in line.text
     server.close()

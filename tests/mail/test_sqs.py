@@ -168,7 +168,7 @@ def test_message_that_is_no_notification_has_a_line_and_ends_in_the_dead_letter_
     assert (intake.waiting(), intake.waiting(intake.dead)) == (0, 1)
 
 
-@pytest.mark.parametrize("code", ["missing", "denied", "too-big", "foreign-bucket"])
+@pytest.mark.parametrize("code", ["missing", "denied", "mail-too-big", "foreign-bucket"])
 def test_poison_has_a_line_and_ends_in_the_dead_letter_queue(intake: Intake, code: str) -> None:
     intake.put("good", b"x" * 5)
     if code == "missing":
@@ -176,13 +176,13 @@ def test_poison_has_a_line_and_ends_in_the_dead_letter_queue(intake: Intake, cod
     elif code == "foreign-bucket":
         intake.say({"Records": [intake.record("poison", bucket="other")]})
     else:
-        intake.put("poison", b"x" * (6 if code == "too-big" else 5))
+        intake.put("poison", b"x" * (6 if code == "mail-too-big" else 5))
     if code == "denied":
         statement = {"Effect": "Deny", "Principal": "*", "Action": "s3:GetObject"}
         statement["Resource"] = f"arn:aws:s3:::{intake.bucket}/poison"
         policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
         intake.server.s3.put_bucket_policy(Bucket=intake.bucket, Policy=policy)
-    source = intake.adapter(max_message=5)
+    source = intake.adapter(max_message_bytes=5)
     codes: Counter[str] = Counter()
     for message in run(source) + run(source) + run(source):
         try:
@@ -261,13 +261,13 @@ def test_failure_while_fetching_gives_the_notification_back(intake: Intake, monk
 
 
 def test_check_names_bucket_queue_and_redrive_policy(intake: Intake) -> None:
-    assert [line.ok for line in intake.adapter().check()] == [True, True]
+    assert [line.kind for line in intake.adapter().check()] == ["ok", "ok"]
     bare = intake.server.sqs.create_queue(QueueName=f"bare-{uuid4().hex}")["QueueUrl"]
     lines = intake.adapter(queue_url=bare).check()
-    assert [line.ok for line in lines] == [True, True, False]
-    assert "redrive" in lines[-1].text
+    assert [line.kind for line in lines] == ["ok", "ok", "problem", "hint"]
+    assert "redrive" in lines[-2].text
     lines = intake.adapter(queue_url=bare + "x").check()
-    assert [line.ok for line in lines] == [True, False]
+    assert [line.kind for line in lines] == ["ok", "problem"]
 
 
 def worker(keys: dict[str, object], folder: str, results: "multiprocessing.Queue[list[str]]") -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from dmarcops.errors import MailError
-from dmarcops.mail.spool import Batch, Bounds, Finding, printable, too_big
+from dmarcops.mail.spool import Batch, Bounds, Finding, bad, good, printable, too_big
 from dmarcops.ports import Handling, Message
 
 _SUBFOLDERS = ("new", "cur")
@@ -124,10 +124,10 @@ class Adapter:
         """Forget what was given and not settled."""
         self._given.clear()
 
-    def check(self) -> list[Finding]:
+    def check(self) -> Sequence[Finding]:
         """See that the folders are there and mails can be moved."""
         folders = [self._path, *{self._destination(Handling.ARCHIVE), self._destination(Handling.INVALID)}]
-        return [_checked(folder) for folder in dict.fromkeys(folders)]
+        return [finding for folder in dict.fromkeys(folders) for finding in _checked(folder)]
 
     def _paths(self) -> Iterator[Path]:
         for subfolder in _SUBFOLDERS:
@@ -154,8 +154,8 @@ class Adapter:
         if not stat.S_ISREG(status.st_mode):
             return None, 0  # no mail: an MTA delivers files
         origin = self._origin(unique)
-        if status.st_size > self._config.max_message:
-            return too_big(origin, status.st_size, self._config.max_message), 0
+        if status.st_size > self._config.max_message_bytes:
+            return too_big(origin, status.st_size, self._config.max_message_bytes), 0
         return MaildirMessage(origin, path, unique), status.st_size
 
     def _origin(self, unique: str) -> str:
@@ -218,12 +218,10 @@ def _free(folder: Path, unique: str, flags: str) -> Path:
     return target
 
 
-def _checked(folder: Path) -> Finding:
+def _checked(folder: Path) -> Sequence[Finding]:
     for subfolder in _SUBFOLDERS:
         if not (folder / subfolder).is_dir():
-            return Finding(
-                ok=False, text=f"{folder / subfolder} is not there", hint="maildirmake, or `mkdir`, makes it"
-            )
+            return bad(f"{folder / subfolder} is not there", "`maildirmake` or `mkdir` makes it")
         if not os.access(folder / subfolder, os.R_OK | os.W_OK | os.X_OK):
-            return Finding(ok=False, text=f"{folder / subfolder} is not ours to write", hint="look at owner and mode")
-    return Finding(ok=True, text=f"{folder} can be read and written")
+            return bad(f"{folder / subfolder} is not ours to write", "look at owner and mode")
+    return good(f"{folder} can be read and written")

@@ -20,10 +20,12 @@ from hashlib import sha256
 from pathlib import Path
 from typing import BinaryIO
 
+from pydantic import Field
+
 from dmarcops.errors import MailError
 from dmarcops.mail.mbox_format import Span, is_mbox, mails
 from dmarcops.mail.mbox_journal import Journal
-from dmarcops.mail.spool import Batch, Bounds, Finding, Spool, printable, too_big
+from dmarcops.mail.spool import Batch, Bounds, Finding, Spool, bad, good, printable, too_big
 from dmarcops.ports import Handling, Message
 from dmarcops.settings import Duration
 
@@ -46,7 +48,7 @@ class Config(Bounds):
     """Lock by a file `PATH.lock` too, which needs leave to write in its folder."""
     lock_timeout: Duration = timedelta(seconds=30)
     """How long to wait for the lock."""
-    batch_messages: int = 500
+    batch_messages: int = Field(default=500, ge=1)
     """Messages copied out before they are handed on, at most; each batch that is settled rewrites the mbox once."""
 
 
@@ -130,19 +132,19 @@ class Adapter:
         self._given.clear()
         self._spool.clear()
 
-    def check(self) -> list[Finding]:
+    def check(self) -> Sequence[Finding]:
         """See that the mbox can be locked and is one, and that the archive can be written."""
-        findings = []
+        findings: list[Finding] = []
         try:
             with self._locked() as file:
                 self._check(file)
-            findings.append(Finding(ok=True, text=f"{self._path} is an mbox, and can be locked"))
+            findings += good(f"{self._path} is an mbox, and can be locked")
         except MailError as error:
-            findings.append(Finding(ok=False, text=str(error), hint=error.hint))
+            findings += bad(str(error), error.hint)
         targets = [target for target in (self._config.archive, self._config.invalid) if target is not None]
         for folder in dict.fromkeys(_absolute(target).parent for target in targets):
             is_good = os.access(folder, os.W_OK | os.X_OK)
-            findings.append(Finding(ok=is_good, text=f"{folder} {'can' if is_good else 'cannot'} be written"))
+            findings += good(f"{folder} can be written") if is_good else bad(f"{folder} cannot be written")
         return findings
 
     def _target(self, handling: Handling) -> Path:
@@ -185,8 +187,8 @@ class Adapter:
 
     def _copied(self, file: BinaryIO, span: Span, origin: str) -> tuple[Message, int]:
         size = span.stop - span.start
-        if size > self._config.max_message:
-            return too_big(origin, size, self._config.max_message), 0
+        if size > self._config.max_message_bytes:
+            return too_big(origin, size, self._config.max_message_bytes), 0
         return self._spool.write(origin, octets(file, span.start, span.stop), size), size
 
     def _move(self, handled: Mapping[str, Handling]) -> None:

@@ -5,14 +5,14 @@ What the sources `s3` and `sqs` have in common. Credentials come from where AWS 
 profile, instance role) and are never seen here. An object that was replaced since it was read is not touched.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from dmarcops.errors import ConfigError, MailError
-from dmarcops.mail.spool import Bounds, Fetched, Finding, Spool, Withheld, printable, too_big
+from dmarcops.mail.spool import Bounds, Fetched, Finding, Spool, Withheld, bad, good, printable, too_big
 from dmarcops.ports import Handling
 
 _CHUNK = 1024 * 1024
@@ -171,9 +171,9 @@ class Bucket:
             item = Item(key, got["ETag"], got["ContentLength"])
             with closing(got["Body"]) as body:
                 # The size is known before the body is read.
-                if item.size > self._config.max_message:
-                    return item, too_big(origin, item.size, self._config.max_message)
-                return item, self._spool.write(origin, body.iter_chunks(_CHUNK), self._config.max_message)
+                if item.size > self._config.max_message_bytes:
+                    return item, too_big(origin, item.size, self._config.max_message_bytes)
+                return item, self._spool.write(origin, body.iter_chunks(_CHUNK), self._config.max_message_bytes)
         except self._errors() as error:
             self._spool.forget(origin)
             code = code_of(error)
@@ -246,16 +246,16 @@ class Bucket:
             self._client.close()
             self._client = None
 
-    def check(self) -> Finding:
+    def check(self) -> Sequence[Finding]:
         """See that the bucket can be listed."""
         try:
             self.client.list_objects_v2(Bucket=self._config.bucket, Prefix=self._config.prefix, MaxKeys=1)
         except self._errors() as error:
             found = failure(f"cannot list s3://{self._config.bucket}", error)
-            return Finding(ok=False, text=str(found), hint=found.hint)
+            return bad(str(found), found.hint)
         except ConfigError as error:
-            return Finding(ok=False, text=str(error), hint=error.hint)
-        return Finding(ok=True, text=f"s3://{self._config.bucket}/{self._config.prefix} can be listed")
+            return bad(str(error), error.hint)
+        return good(f"s3://{self._config.bucket}/{self._config.prefix} can be listed")
 
     def _destination(self, handling: Handling) -> str | None:
         if handling is Handling.INVALID and self._config.invalid is not None:

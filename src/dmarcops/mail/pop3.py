@@ -25,7 +25,7 @@ from urllib.parse import quote
 from pydantic import SecretStr, model_validator
 
 from dmarcops.errors import MailError
-from dmarcops.mail.spool import Batch, Bounds, Finding, Spool, Withheld, printable, too_big
+from dmarcops.mail.spool import Batch, Bounds, Finding, Spool, Withheld, bad, good, printable, too_big
 from dmarcops.ports import Handling, Message
 from dmarcops.settings import Duration
 
@@ -161,17 +161,17 @@ class Adapter:
             self._given.clear()
             self._spool.clear()
 
-    def check(self) -> list[Finding]:
+    def check(self) -> Sequence[Finding]:
         """See that the login works and the server gives its messages unique-ids."""
         where = f"{self._config.username} at {self._config.host}"
         try:
             with self._lock, self._connected() as session:
                 count, size = session.stat()
         except MailError as error:
-            return [Finding(ok=False, text=str(error), hint=error.hint)]
+            return bad(str(error), error.hint)
         finally:
             self.close()
-        return [Finding(ok=True, text=f"{where}: {count} messages, {size} octets")]
+        return good(f"{where}: {count} messages, {size} octets")
 
     def _origin(self, uid: str) -> str:
         user = quote(self._config.username, safe="")
@@ -244,8 +244,8 @@ class Adapter:
     def _fetched(self, uid: str, size: int) -> Message | None:
         """Fetch a message; `None` when somebody else deleted it."""
         origin = self._origin(uid)
-        if size > self._config.max_message:
-            return too_big(origin, size, self._config.max_message)
+        if size > self._config.max_message_bytes:
+            return too_big(origin, size, self._config.max_message_bytes)
         with self._lock, self._connected() as session:
             if uid not in self._numbers:
                 return None
@@ -253,7 +253,7 @@ class Adapter:
             answer = session.file.readline(_LINE)
             if answer.startswith(b"-ERR"):
                 return Withheld(origin, "unreadable", printable(answer.strip()), "retry")
-            message = self._spool.write(origin, _octets(answer, session.file), self._config.max_message)
+            message = self._spool.write(origin, _octets(answer, session.file), self._config.max_message_bytes)
             if isinstance(message, Withheld):
                 # The server said less than it sends: its end is not waited for.
                 self._drop()

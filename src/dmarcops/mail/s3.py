@@ -99,14 +99,14 @@ class Adapter:
         self._given.clear()
         self._bucket.close()
 
-    def check(self) -> list[Finding]:
+    def check(self) -> Sequence[Finding]:
         """See that the bucket can be listed."""
-        return [self._bucket.check()]
+        return self._bucket.check()
 
     def _fetched(self, item: Item) -> tuple[Message, int] | None:
         """Fetch an object, unless the listing has it too big already."""
-        if item.size > self._config.max_message:
-            return too_big(self._bucket.origin(item.key), item.size, self._config.max_message), 0
+        if item.size > self._config.max_message_bytes:
+            return too_big(self._bucket.origin(item.key), item.size, self._config.max_message_bytes), 0
         got = self._bucket.fetch(item.key, item.etag)
         return (got[1], item.size) if got else None
 

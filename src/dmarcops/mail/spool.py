@@ -10,35 +10,45 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
-from typing import BinaryIO, Generic, TypeVar
+from typing import BinaryIO, Generic, Literal, NamedTuple, TypeVar
+
+from pydantic import Field
 
 from dmarcops.errors import BadInput, MailError
 from dmarcops.settings import Settings, Size
 
 MIB = 1024 * 1024
 M = TypeVar("M")
-TOO_BIG = "too-big"
+TOO_BIG = "mail-too-big"
 """Code of a message that is over the limit and was not fetched."""
 
 
 class Bounds(Settings):
     """What a source may fetch at a time; parent of the adapters' `Config`."""
 
-    batch_messages: int = 200
+    batch_messages: int = Field(default=200, ge=1)
     """Messages fetched before they are handed on, at most."""
-    batch_bytes: Size = 64 * MIB
+    batch_bytes: Size = Field(default=16 * MIB, ge=1)
     """Octets after which no further message is added to a batch."""
-    max_message: Size = 64 * MIB
+    max_message_bytes: Size = Field(default=64 * MIB, ge=1)
     """A larger message is not fetched; the ledger has a line for it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One line for `dmarcops doctor`: whether it is as it should be, what it is, and what to do when it is not."""
+class Finding(NamedTuple):
+    """A line for `dmarcops doctor`: what was found, and how it is."""
 
-    ok: bool
+    kind: Literal["ok", "problem", "hint"]
     text: str
-    hint: str = ""
+
+
+def good(text: str) -> tuple[Finding, ...]:
+    """Give the line of what is as it should be."""
+    return (Finding("ok", text),)
+
+
+def bad(text: str, hint: str = "") -> tuple[Finding, ...]:
+    """Give the line of what is not, and one of what to do about it if that is known."""
+    return (Finding("problem", text), *((Finding("hint", hint),) if hint else ()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +84,7 @@ class Withheld:
 
 def too_big(origin: str, size: int, limit: int) -> Withheld:
     """Give what stands for a message that is over the limit."""
-    return Withheld(origin, TOO_BIG, f"{size} octets, more than the {limit} that are fetched")
+    return Withheld(origin, TOO_BIG, f"{size} octets, more than the {limit} that are fetched", "unsupported")
 
 
 def printable(name: bytes | str) -> str:

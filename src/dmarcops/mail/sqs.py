@@ -19,7 +19,7 @@ from urllib.parse import unquote_plus
 
 from dmarcops.errors import ConfigError, MailError
 from dmarcops.mail.objects import Bucket, BucketConfig, Item, client, failure
-from dmarcops.mail.spool import Batch, Fetched, Finding, Withheld, printable
+from dmarcops.mail.spool import Batch, Fetched, Finding, Withheld, bad, good, printable
 from dmarcops.ports import Handling, Message
 from dmarcops.settings import Duration
 
@@ -155,9 +155,9 @@ class Adapter:
             self._client.close()
             self._client = None
 
-    def check(self) -> list[Finding]:
+    def check(self) -> Sequence[Finding]:
         """See that the bucket and the queue answer, and that the queue knows where to put what cannot be dealt with."""
-        return [self._bucket.check(), *self._check_queue()]
+        return [*self._bucket.check(), *self._check_queue()]
 
     def _receive(self, seconds: int) -> list[_Notification]:
         answer = self._call(
@@ -263,15 +263,12 @@ class Adapter:
         try:
             found = self._call("get_queue_attributes", AttributeNames=names).get("Attributes", {})
         except (MailError, ConfigError) as error:
-            yield Finding(ok=False, text=str(error), hint=error.hint)
+            yield from bad(str(error), error.hint)
             return
-        yield Finding(ok=True, text=f"{self._config.queue_url} answers")
+        yield from good(f"{self._config.queue_url} answers")
         if "RedrivePolicy" not in found:
-            yield Finding(
-                ok=False,
-                text="the queue has no redrive policy: what cannot be dealt with comes again until it expires",
-                hint="give it a dead-letter queue with maxReceiveCount 5",
-            )
+            text = "the queue has no redrive policy: what cannot be dealt with comes again until it expires"
+            yield from bad(text, "give it a dead-letter queue with maxReceiveCount 5")
 
 
 def _seconds(duration: timedelta) -> int:
