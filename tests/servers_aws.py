@@ -35,7 +35,8 @@ class Aws:
 
     def arn(self, queue_url: str) -> str:
         """Give the ARN of a queue."""
-        arn: str = self.sqs.get_queue_attributes(QueueUrl=queue_url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+        found = self.sqs.get_queue_attributes(QueueUrl=queue_url, AttributeNames=["QueueArn"])
+        arn: str = found["Attributes"]["QueueArn"]
         return arn
 
 

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
 from conftest import free_port, missing
 
-PASSWORD = "correct-horse"
+PASSWORD = "correct-horse"  # noqa: S105 - of a server that lives as long as the tests
 CONFIGURATION = """
 base_dir = {folder}/base
 state_dir = {folder}/state
@@ -152,7 +153,6 @@ def prepare(server: Pop3) -> None:
 
 def wait_for(server: Pop3, process: "subprocess.Popen[bytes]") -> None:
     """Return when the server answers; fail when it ended instead."""
-
     deadline = time.monotonic() + 30
     while process.poll() is None and time.monotonic() < deadline:
         try:

@@ -38,12 +38,14 @@ class Reply:
 
 def as_json(document: object, status: int = 200, **headers: str) -> Reply:
     """Answer in JSON."""
-    return Reply(status, json.dumps(document).encode(), {name.replace("_", "-"): text for name, text in headers.items()})
+    return Reply(
+        status, json.dumps(document).encode(), {name.replace("_", "-"): text for name, text in headers.items()}
+    )
 
 
 @dataclass
 class Service:
-    """A fake: a token endpoint, and an API that a subclass answers for. `troubles` are answered first, one a request."""
+    """A fake: a token endpoint, and an API that a subclass answers for; `troubles` come first, one a request."""
 
     url: str = ""
     tokens: int = 0

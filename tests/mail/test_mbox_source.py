@@ -2,6 +2,7 @@
 
 import json
 import mailbox
+import multiprocessing
 import os
 import pickle
 import socket
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -182,60 +184,68 @@ def test_mails_come_again_when_killed_before_settle(box: Box) -> None:
     assert run(box.moving())[0] == ["a", "b", "c"]
 
 
-SETTLE = """
-import os, sys
-from pathlib import Path
-from dmarcops.mail.mbox import Adapter, Config
-from dmarcops.ports import Handling
-
-folder, left = Path(sys.argv[1]), int(sys.argv[2])
-config = Config(path=folder / "mbox", archive=folder / "archive", invalid=folder / "invalid")
-source = Adapter("box", config, folder / "s")
-handled = []
-for batch in source.batches(""):
-    for message in batch:
-        with message.open() as stream:
-            name = stream.readline().split()[1]
-        handled.append((message, {b"a": Handling.ARCHIVE, b"b": Handling.LEAVE, b"c": Handling.INVALID}.get(name[:1])))
-
-def step(*_):
-    global left
-    left -= 1
-    if left < 0:
-        os._exit(9)
-
-real = os.fsync
-def fsync(descriptor):
-    step()
-    real(descriptor)
-    step()
-os.fsync = fsync
-sys.addaudithook(lambda event, _: step() if event in ("open", "os.rename", "os.remove") else None)
-source.settle(handled)
-os._exit(0)
-"""
+NAMES = [f"{kind}{number}" for number in range(3) for kind in "abc"]
+WANTED = {"a": Handling.ARCHIVE, "b": Handling.LEAVE, "c": Handling.INVALID, "n": Handling.LEAVE}
 
 
-def test_move_loses_and_doubles_nothing_when_killed_at_any_step(box: Box) -> None:
-    names = [f"{kind}{number}" for number in range(3) for kind in "abc"]
-    for left in range(200):
+def settle_and_die(box: Box, left: int) -> None:
+    """Settle in this process, which ends hard after so many steps: files opened, renamed, removed, synced."""
+    source = box.moving()
+    handled = [(message, WANTED[subject(message)[0]]) for batch in source.batches("") for message in batch]
+    steps = iter(range(left))
+    sync = os.fsync
+
+    def step() -> None:
+        if next(steps, None) is None:
+            os._exit(9)
+
+    def fsync(descriptor: int) -> None:
+        step()
+        sync(descriptor)
+        step()
+
+    os.fsync = fsync  # type: ignore[assignment]
+    sys.addaudithook(lambda event, _: step() if event in ("open", "os.rename", "os.remove", "os.link") else None)
+    source.settle(handled)
+    os._exit(0)
+
+
+def settle_killed_at_each_step(folder: Path, results: "multiprocessing.Queue[list[object]]") -> None:
+    """Settle, killed after 0, 1, 2 ... steps, and say what was found when all was settled after that."""
+    box = Box(folder)
+    for left in count():
         for path in (box.path, box.archive, box.invalid):
             path.write_bytes(b"")
-        box.deliver(*names)
-        done = subprocess.run([sys.executable, "-c", SETTLE, box.folder, str(left)], check=False, timeout=60)
+        box.deliver(*NAMES)
+        child = os.fork()
+        if child == 0:
+            settle_and_die(box, left)
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         box.deliver("new")
         source = box.moving(lock_timeout="5s")
-        wanted = {"a": Handling.ARCHIVE, "b": Handling.LEAVE, "c": Handling.INVALID, "n": Handling.LEAVE}
         for batch in source.batches(""):
-            source.settle([(message, wanted[subject(message)[0]]) for message in batch])
-        assert box.subjects(box.path) == [*(name for name in names if name[0] == "b"), "new"], left
-        assert box.subjects(box.archive) == [name for name in names if name[0] == "a"], left
-        assert box.subjects(box.invalid) == [name for name in names if name[0] == "c"], left
-        for spool in (box.folder / "s").glob("*"):
-            spool.unlink()
-        if done.returncode == 0:
+            source.settle([(message, WANTED[subject(message)[0]]) for message in batch])
+        source.close()
+        results.put([status, *(box.subjects(path) for path in (box.path, box.archive, box.invalid))])
+        if status == 0:
             break
-    assert left > 20
+
+
+def test_move_loses_and_doubles_nothing_when_killed_at_any_step(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    results: multiprocessing.Queue[list[object]] = context.Queue()
+    process = context.Process(target=settle_killed_at_each_step, args=(tmp_path, results))
+    process.start()
+    kept, archived, invalid = ([name for name in NAMES if name[0] == kind] for kind in "bac")
+    killed = 0
+    while (found := results.get(timeout=60))[0] == 9:
+        assert found == [9, [*kept, "new"], archived, invalid], killed
+        killed += 1
+    process.join()
+    assert found == [0, [*kept, "new"], archived, invalid]
+    assert killed > 20
+    for path in tmp_path.rglob("*.mail"):
+        path.unlink()
 
 
 def test_batches_are_bounded_when_there_are_very_many(box: Box) -> None:

@@ -69,6 +69,14 @@ def test_batches_give_objects_below_the_prefix(adapter: Maker) -> None:
     assert path.stat().st_mode & 0o777 == 0o600
 
 
+@pytest.mark.parametrize("key", ["../../x", "a\tb", "a'b\"c;d&e=f?g#h", "%2e%2e/x", "x" * 1000])
+def test_hostile_keys_are_only_keys(adapter: Maker, key: str) -> None:
+    adapter.put(key)
+    source = adapter(archive="done/")
+    assert run(source)[0] == [f"s3://{adapter.bucket}/{key}"]
+    assert adapter.server.keys(adapter.bucket) == [f"done/{key}"]
+
+
 def test_settle_moves_below_archive_and_invalid(adapter: Maker) -> None:
     adapter.put("a", "b", "c")
     source = adapter(archive="done/", invalid="bad/")

@@ -6,9 +6,10 @@ to no server.
 """
 
 import os
-from collections.abc import Iterable
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from itertools import count
 from pathlib import Path
 from typing import BinaryIO, Generic, Literal, NamedTuple, TypeVar
 
@@ -122,7 +123,6 @@ class Spool:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._numbers = count(1)
         self._files: dict[str, Path] = {}
 
     def write(self, origin: str, chunks: Iterable[bytes], limit: int) -> Fetched | Withheld:
@@ -132,25 +132,27 @@ class Spool:
         Raises:
             MailError: It cannot be written.
         """
-        path = self._folder / f"{next(self._numbers)}.mail"
         size = 0
         self.forget(origin)
-        self._files[origin] = path
-        try:
+        with _written(self._folder):
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            file = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
-        except OSError as error:
-            raise _full(self._folder, error) from error
-        with file:
+            descriptor, name = tempfile.mkstemp(".mail", dir=self._folder)
+        path = self._files[origin] = Path(name)
+        file = os.fdopen(descriptor, "wb")
+        try:
+            # What fails while a chunk is had is not ours.
             for chunk in chunks:
                 size += len(chunk)
                 if size > limit:
                     self.forget(origin)
                     return too_big(origin, size, limit)
-                try:
+                with _written(self._folder):
                     file.write(chunk)
-                except OSError as error:
-                    raise _full(self._folder, error) from error
+            with _written(self._folder):
+                file.flush()
+        finally:
+            with suppress(OSError):
+                file.close()
         return Fetched(origin, path)
 
     def forget(self, origin: str) -> None:
@@ -164,5 +166,10 @@ class Spool:
             self.forget(origin)
 
 
-def _full(folder: Path, error: OSError) -> MailError:
-    return MailError(f"cannot write to {folder}: {error.strerror}", transient=True, hint="is the disk full?")
+@contextmanager
+def _written(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        text = f"cannot write to {folder}: {error.strerror}"
+        raise MailError(text, transient=True, hint="is the disk full?") from error
