@@ -8,7 +8,6 @@ import pickle
 import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
@@ -274,30 +273,28 @@ def test_batches_are_bounded_by_octets_and_a_large_mail_is_not_copied(box: Box) 
 
 @pytest.mark.parametrize("is_moved", [True, False])
 def test_nothing_is_lost_when_an_mta_delivers_while_reading(box: Box, *, is_moved: bool) -> None:
-    def deliveries() -> None:
-        for number in range(100):
-            subprocess.run([sys.executable, "-c", DELIVER, box.path, str(number)], check=True)
-
-    mta = threading.Thread(target=deliveries)
-    mta.start()
+    mta = subprocess.Popen([sys.executable, "-c", DELIVER, box.path])
     taken: list[str] = []
     checkpoint = ""
     while True:
-        is_last = not mta.is_alive()
+        is_last = mta.poll() is not None
         source = box.moving(batch_messages=3) if is_moved else box(batch_messages=3)
         subjects, checkpoint = run(source, checkpoint)
         taken += subjects
         if is_last:
             break
+    assert mta.wait() == 0
     assert taken == [f"{number}" for number in range(100)]
     assert box.subjects(box.archive) == (taken if is_moved else [])
 
 
 DELIVER = """
-import fcntl, sys
-with open(sys.argv[1], "ab") as file:
-    fcntl.lockf(file, fcntl.LOCK_EX)
-    file.write(b"From s@example.com Tue Nov 24 10:00:00 2026\\nSubject: " + sys.argv[2].encode() + b"\\n\\nx\\n\\n")
+import fcntl, sys, time
+for number in range(100):
+    with open(sys.argv[1], "ab") as file:
+        fcntl.lockf(file, fcntl.LOCK_EX)
+        file.write(b"From s@example.com Tue Nov 24 10:00:00 2026\\nSubject: %d\\n\\nx\\n\\n" % number)
+    time.sleep(0.005)
 """
 
 HOLD = """
