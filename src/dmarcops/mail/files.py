@@ -7,27 +7,22 @@ standard input.
 
 import io
 import os
-import re
 import shutil
 import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
 from dmarcops.errors import ConfigError
+from dmarcops.mail.mbox_format import Part, is_mbox, mails
 from dmarcops.ports import Handling, Message
-
-if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
 
 BATCH_MESSAGES = 200
 """Messages given in one batch."""
 STDIN = "-"
 """The path that means standard input."""
-_MBOX_START = re.compile(rb"From \S+ .*\d\d:\d\d.*\d{4}")
-_LINE = 64 * 1024
 _MAILDIR = frozenset(("cur", "new", "tmp"))
 
 
@@ -54,34 +49,7 @@ class MboxMessage:
 
     def open(self) -> BinaryIO:
         """Open that part of the mbox."""
-        return io.BufferedReader(_Part(self.path, self.start, self.stop))
-
-
-class _Part(io.RawIOBase):
-    """A part of a file, as a file."""
-
-    def __init__(self, path: Path, start: int, stop: int) -> None:
-        self._file = path.open("rb", buffering=0)
-        self._start, self._stop = start, stop
-        self._file.seek(start)
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: "WriteableBuffer", /) -> int | None:
-        view = memoryview(buffer)
-        return self._file.readinto(view[: max(0, self._stop - self._file.tell())])
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
-        base = {os.SEEK_SET: self._start, os.SEEK_CUR: self._file.tell(), os.SEEK_END: self._stop}[whence]
-        return self._file.seek(max(self._start, base + offset)) - self._start
-
-    def close(self) -> None:
-        self._file.close()
-        super().close()
+        return io.BufferedReader(Part(self.path, self.start, self.stop))
 
 
 class PathSource:
@@ -204,29 +172,14 @@ def _of_file(path: Path, origin: str | None = None) -> Iterator[FileMessage | Mb
     if not _is_mbox(path):
         yield FileMessage(origin, path)
         return
-    for number, (start, stop) in enumerate(_mails(path), start=1):
-        yield MboxMessage(f"{origin}:{number}", path, start, stop)
-
-
-def _mails(path: Path) -> Iterator[tuple[int, int]]:
-    """Where the mails of an mbox begin and end (RFC 4155: a `From ` line at the start or after an empty line)."""
-    start = position = 0
-    is_after_blank = is_line_start = True
     with path.open("rb") as file:
-        while line := file.readline(_LINE):
-            if is_line_start and is_after_blank and _MBOX_START.match(line):
-                if start:
-                    yield start, position
-                start = position + len(line)
-            position += len(line)
-            is_after_blank = is_line_start and not line.strip(b"\r\n")
-            is_line_start = line.endswith(b"\n")
-    yield start, position
+        for number, span in enumerate(mails(file), start=1):
+            yield MboxMessage(f"{origin}:{number}", path, span.start, span.stop)
 
 
 def _is_mbox(path: Path) -> bool:
     try:
         with path.open("rb") as file:
-            return _MBOX_START.match(file.readline(_LINE)) is not None
+            return is_mbox(file)
     except OSError:
         return False
