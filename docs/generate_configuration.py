@@ -24,6 +24,7 @@ SECTIONS = (
     ("keystore", "keystores", "Key stores", "Where private keys are kept: `[keystores.NAME]`."),
     ("notify", "notify", "Notifications", "Who is told: `[notify]`."),
 )
+_MIB = 1 << 20
 _UNITS = ((604_800, "w"), (86_400, "d"), (3_600, "h"), (60, "m"), (1, "s"))
 
 
@@ -71,6 +72,8 @@ def _default(field: FieldInfo) -> str:
             return f"`{_duration(value)}`"
         case tuple():
             return f"`{[str(item) for item in value]}`"
+        case int() if value >= _MIB and value % _MIB == 0:
+            return f"`{value // _MIB}MiB`"
     return f"`{value}`"
 
 

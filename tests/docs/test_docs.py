@@ -55,8 +55,9 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sqlite3.Connecti
         yield connection
 
 
-def test_page_of_commands_is_what_the_program_says() -> None:
-    command = [sys.executable, str(DOCS / "generate_cli.py"), "--check"]
+@pytest.mark.parametrize("generator", ["generate_cli.py", "generate_configuration.py"])
+def test_generated_page_is_what_the_program_says(generator: str) -> None:
+    command = [sys.executable, str(DOCS / generator), "--check"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
