@@ -60,21 +60,23 @@ def _tables(field: FieldInfo) -> Iterator[type[BaseModel]]:
 
 
 def _default(field: FieldInfo) -> str:
-    value = field.get_default(call_default_factory=False)
     if field.is_required():
         return "required"
+    text = _text(field.get_default(call_default_factory=False))
+    return f"`{text}`" if text else ""
+
+
+def _text(value: object) -> str:
     match value:
-        case None | SecretStr() | BaseModel() | () | "":
+        case None | SecretStr() | BaseModel() | ():
             return ""
         case bool():
-            return f"`{str(value).lower()}`"
+            return str(value).lower()
         case timedelta():
-            return f"`{_duration(value)}`"
-        case tuple():
-            return f"`{[str(item) for item in value]}`"
+            return _duration(value)
         case int() if value >= _MIB and value % _MIB == 0:
-            return f"`{value // _MIB}MiB`"
-    return f"`{value}`"
+            return f"{value // _MIB}MiB"
+    return str(value)
 
 
 def _duration(value: timedelta) -> str:
