@@ -9,6 +9,7 @@ of its target are asked. Writes nothing.
 """
 
 import ipaddress
+import re
 import socket
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -42,6 +43,7 @@ _DEPTH = 8
 _CUTS = 8
 """Zone cuts that are followed below a domain's zone."""
 _TRANSIENT = frozenset({"timeout", "unreachable", "garbled", "servfail"})
+_ADDRESS = re.compile(r"(\[[^]]+\]|[^:]+)(?::([0-9]+))?")
 _T = TypeVar("_T")
 
 
@@ -87,11 +89,13 @@ class DnsResolver:
     Args:
         config: What the configuration says.
         port: Where authoritative servers are found at; other than 53 in test beds only.
+        system: The file that names the system's resolvers.
     """
 
-    def __init__(self, config: Config, *, port: int = _PORT) -> None:
+    def __init__(self, config: Config, *, port: int = _PORT, system: str = "/etc/resolv.conf") -> None:
         self._config = config
         self._port = port
+        self._system = system
         self._fixed = {
             canonical(zone): tuple(_server(text) for text in servers) for zone, servers in config.authoritative.items()
         }
@@ -214,7 +218,7 @@ class DnsResolver:
     def _resolvers(self) -> tuple[_Server, ...]:
         if not self._recursive:
             try:
-                system = dns.resolver.Resolver()
+                system = dns.resolver.Resolver(self._system)
             except dns.resolver.NoResolverConfiguration as error:
                 raise ConfigError(
                     "the system names no resolver", hint='write [resolver] recursive = ["192.0.2.1"]'
@@ -370,14 +374,11 @@ def _named(address: str, port: int, *, name: str = "") -> _Server:
 
 def _server(text: str) -> _Server:
     """Read `address`, `address:port` or `[address]:port`."""
-    address, _, port = text.removeprefix("[").partition("]") if text.startswith("[") else _halves(text)
     try:
-        return _named(str(ipaddress.ip_address(address)), int(port.removeprefix(":") or _PORT))
+        match = _ADDRESS.fullmatch(text)
+        address, port = (match[1].strip("[]"), match[2] or _PORT) if match else (text, _PORT)
+        return _named(str(ipaddress.ip_address(address)), int(port))
     except ValueError as error:
         raise ConfigError(
             f"{text!r} is no address of a DNS server", hint='write "192.0.2.1", "192.0.2.1:53" or "[2001:db8::1]:53"'
         ) from error
-
-
-def _halves(text: str) -> tuple[str, str, str]:
-    return (text, "", "") if text.count(":") > 1 else text.partition(":")

@@ -1,0 +1,62 @@
+"""A DNS server of our own for tests: it says, over UDP and TCP, whatever a test has it say, lies too."""
+
+import socketserver
+import struct
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import dns.exception
+import dns.flags
+import dns.message
+
+Responder = Callable[[dns.message.Message], dns.message.Message | bytes | None]
+"""Gives the answer to a question: a message, octets that are none, or `None` for silence."""
+
+
+@contextmanager
+def serve_dns(respond: Responder, *, address: str = "127.0.0.1", port: int = 0) -> Iterator[int]:
+    """Serve on a port, a free one if it is 0, until the block ends; gives the port."""
+
+    class Udp(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            wire, channel = self.request
+            answer = _answer(respond, wire, size=512)
+            if answer is not None:
+                channel.sendto(answer, self.client_address)
+
+    class Tcp(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            length = self.rfile.read(2)
+            if len(length) == 2:
+                answer = _answer(respond, self.rfile.read(struct.unpack("!H", length)[0]), size=65535)
+                if answer is not None:
+                    self.wfile.write(struct.pack("!H", len(answer)) + answer)
+
+    class TcpServer(socketserver.ThreadingTCPServer):
+        allow_reuse_address = True
+
+    with (
+        socketserver.ThreadingUDPServer((address, port), Udp) as udp,
+        TcpServer((address, udp.server_address[1]), Tcp) as tcp,
+    ):
+        for server in (udp, tcp):
+            threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        try:
+            yield udp.server_address[1]
+        finally:
+            for server in (udp, tcp):
+                server.shutdown()
+
+
+def _answer(respond: Responder, wire: bytes, *, size: int) -> bytes | None:
+    query = dns.message.from_wire(wire)
+    reply = respond(query)
+    if not isinstance(reply, dns.message.Message):
+        return reply
+    try:
+        return reply.to_wire(max_size=max(size, query.payload) if size == 512 else size)
+    except dns.exception.TooBig:
+        short = dns.message.make_response(query)
+        short.flags |= dns.flags.TC
+        return short.to_wire()
