@@ -14,7 +14,7 @@ from pydantic import Field, SecretStr
 from dmarcops.dns.compare import foreign_alias, is_due
 from dmarcops.dns.names import canonical, is_within
 from dmarcops.dns.txt import DECIMAL, format_txt, parse_txt
-from dmarcops.errors import ConfigError, DnsError, ForeignRecordError, UnsafeChangeError
+from dmarcops.errors import ConfigError, DmarcopsError, DnsError, ForeignRecordError, UnsafeChangeError
 from dmarcops.ports import TxtChange, TxtSet
 from dmarcops.settings import Settings
 
@@ -134,7 +134,7 @@ class Adapter:
         """Log in, and turn whatever dns-lexicon and what it stands on raise into our errors."""
         try:
             # Its public client looks the zone up in a list of suffixes that it fetches from the network.
-            from lexicon._private.discovery import load_provider_module  # noqa: PLC0415, PLC2701 - an extra; see above
+            from lexicon._private.discovery import load_provider_module  # noqa: PLC0415 - an extra; see above
             from lexicon.config import ConfigResolver  # noqa: PLC0415 - same
             from lexicon.exceptions import LexiconError  # noqa: PLC0415 - same
             from requests import RequestException  # noqa: PLC0415 - what dns-lexicon stands on
@@ -144,7 +144,7 @@ class Adapter:
         given = {"domain": self._zone, "provider_name": self._config.provider, "ttl": ttl or None}
         try:
             made = load_provider_module(self._config.provider).Provider(
-                ConfigResolver().with_dict({**given, self._config.provider: options})
+                ConfigResolver().with_dict({**given, self._config.provider: options})  # type: ignore[no-untyped-call]
             )
             made.authenticate()
             try:
@@ -158,6 +158,10 @@ class Adapter:
             raise self._failed(error, error.response.status_code if error.response is not None else 0, name) from error
         except LexiconError as error:
             raise DnsError(f"{self._where} does not let us in: {error}", hint="see the options it needs") from error
+        except DmarcopsError:
+            raise
+        except Exception as error:  # its providers raise just that, and whatever comes of an answer they do not expect
+            raise DnsError(f"{self._where} fails for {name}: {type(error).__name__}: {error}") from error
 
     def _failed(self, error: Exception, status: int, name: str) -> DnsError:
         transient = not status or status == _HTTP_TOO_MANY or status >= _HTTP_SERVER

@@ -1,5 +1,7 @@
 """
-A zone that somebody else writes: what is to be put there is told, and DNS is asked until it shows it. Writes nothing.
+A zone that somebody else writes: what is to be put there is told, and DNS is asked until it shows it.
+
+Writes nothing.
 """
 
 from collections.abc import Callable

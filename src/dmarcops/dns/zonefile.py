@@ -113,16 +113,19 @@ class ZoneFile:
             if node and node.get_rdataset(dns.rdataclass.IN, dns.rdatatype.NS):
                 raise self._fault("delegated to another zone", name, kind)
             above = above.parent()
-        while not self._zone.get_node(name):
-            if any(other.is_subdomain(name) for other in self._zone):
-                return dns.node.Node()
-            wild = self._zone.get_node(dns.name.Name((b"*", *name.parent().labels)))
-            if wild:
-                return wild
-            if name.parent() == self._apex or self._zone.get_node(name.parent()):
-                return None
-            name = name.parent()
-        return self._zone.get_node(name)
+        node = self._zone.get_node(name)
+        if node is None and self._has_below(name):
+            return dns.node.Node()  # type: ignore[no-untyped-call]
+        if node is None:
+            encloser = name.parent()
+            while not self._has_below(encloser):
+                encloser = encloser.parent()
+            node = self._zone.get_node(dns.name.Name((b"*", *encloser.labels)))
+        return node
+
+    def _has_below(self, name: dns.name.Name) -> bool:
+        """Tell whether a name is there, be it only above another."""
+        return any(other.is_subdomain(name) for other in self._zone)
 
     def _fault(self, reason: str, name: dns.name.Name, kind: str) -> AnswerError:
         return AnswerError(str(self._path), reason, question=f"{kind} {text_of(name)}", transient=False)
