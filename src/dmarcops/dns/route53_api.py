@@ -137,7 +137,9 @@ class Route53Api:
             read_timeout=seconds,
         )
         with told("start"):
-            client = boto3.Session(profile_name=self._profile or None).client("route53", config=config)
+            session = boto3.Session(profile_name=self._profile or None)
+            # Route 53 is of no region, but a request to an endpoint of one's own is signed for one.
+            client = session.client("route53", region_name=session.region_name or "us-east-1", config=config)
         # Of each request, and so of each that is sent again too.
         client.meta.events.register("before-send.route53", self._paced)
         return cast("_Client", client)

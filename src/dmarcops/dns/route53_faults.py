@@ -40,6 +40,7 @@ def told(what: str) -> Iterator[None]:
         from botocore.exceptions import (  # noqa: PLC0415 - an extra, and slow to import
             BotoCoreError,
             ClientError,
+            EndpointConnectionError,
             HTTPClientError,
             NoCredentialsError,
         )
@@ -55,7 +56,7 @@ def told(what: str) -> Iterator[None]:
             raise InvalidBatch(message) from error
         transient = code in _TRANSIENT or status >= 500  # noqa: PLR2004 - HTTP's errors of the server
         raise DnsError(message, transient=transient, hint=_HINTS.get(code, "")) from error
-    except HTTPClientError as error:
+    except (EndpointConnectionError, HTTPClientError) as error:
         raise DnsError(f"Route 53 cannot be reached to {what}: {error}", transient=True) from error
     except NoCredentialsError as error:
         hint = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile, or give the machine a role"
