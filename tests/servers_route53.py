@@ -15,7 +15,7 @@ import time
 import uuid
 import xml.etree.ElementTree as ET
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -28,8 +28,8 @@ import dns.rcode
 import dns.rdatatype
 import dns.rrset
 import pytest
-from conftest import free_port
 
+from conftest import free_port
 from servers_dns import serve_dns
 
 _NAMESPACE = "https://route53.amazonaws.com/doc/2013-04-01/"
@@ -40,6 +40,16 @@ _CHANGE = re.compile(r"/2013-04-01/change/(\w+)")
 _STATUS = {"NoSuchChange": 404, "NoSuchHostedZone": 404, "AccessDenied": 403, "InternalFailure": 500}
 Sets = dict[tuple[str, str], tuple[int, tuple[str, ...]]]
 """Name and type of record sets, with TTL and values."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """A request as it came."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    body: bytes
 
 
 @dataclass
@@ -64,6 +74,7 @@ class Route53:
     changes: dict[str, tuple[str, Sets] | None] = field(default_factory=dict)
     served: dict[str, Sets] = field(default_factory=dict)
     protected: set[tuple[str, str, str]] = field(default_factory=set)
+    zones: dict[str, tuple[str, Sets]] = field(default_factory=dict)
     admin: Any = None
     lock: threading.RLock = field(default_factory=threading.RLock)
 
@@ -77,16 +88,18 @@ class Route53:
             **more,
         )
         zone: str = made["HostedZone"]["Id"].rpartition("/")[2]
+        self.zones[zone] = (_plain(name), self.sets(zone))
         if is_delegated and not is_private:
-            self.served[f"{name}."] = self.sets(zone)
+            self.served[_plain(name)] = self.zones[zone][1]
         return zone
 
     def put(self, zone: str, *records: Mapping[str, object]) -> None:
         """Make record sets behind the program's back."""
         changes = [{"Action": "CREATE", "ResourceRecordSet": record} for record in records]
         self.admin.change_resource_record_sets(HostedZoneId=zone, ChangeBatch={"Changes": changes})
-        name = self.admin.get_hosted_zone(Id=zone)["HostedZone"]["Name"]
-        self.served[_plain(name)] = self.sets(zone)
+        name = self.zones[zone][0]
+        self.zones[zone] = (name, self.sets(zone))
+        self.served[name] = self.zones[zone][1]
 
     def sets(self, zone: str) -> Sets:
         """Give what is in a zone."""
@@ -116,21 +129,21 @@ class Route53:
         self.calls.clear()
         self.batches.clear()
 
-    def answer(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> tuple[int, bytes] | None:
+    def answer(self, call: Call) -> tuple[int, bytes] | None:
         """Answer a call; `None` leaves it without an answer."""
-        call, zone = _called(method, path)
+        name, zone = _called(call)
         with self.lock:
-            self.calls[call] += 1
-            fault = self._fault(call)
+            self.calls[name] += 1
+            fault = self._fault(name)
             if fault is not None:
                 return _error(*fault)
-            if call == "GetChange":
-                return self._change_info(path.rpartition("/")[2], "GetChangeResponse")
-            if call.endswith("Protections"):
+            if name == "GetChange":
+                return self._change_info(call.path.rpartition("/")[2], "GetChangeResponse")
+            if name.endswith("Protections"):
                 return self._protections(zone)
-            if call == "ChangeResourceRecordSets":
-                return self._changed(zone, method, path, headers, body)
-            return self._relayed(method, path, headers, body)
+            if name == "ChangeResourceRecordSets":
+                return self._changed(zone, call)
+            return self._relayed(call)
 
     def _fault(self, call: str) -> tuple[str, str] | None:
         if call in self.denied:
@@ -143,25 +156,22 @@ class Route53:
             return "PriorRequestNotComplete", "The request was rejected because a prior one is not complete"
         return None
 
-    def _changed(
-        self, zone: str, method: str, path: str, headers: Mapping[str, str], body: bytes
-    ) -> tuple[int, bytes] | None:
-        try:
-            name = _plain(self.admin.get_hosted_zone(Id=zone)["HostedZone"]["Name"])
-        except self.admin.exceptions.NoSuchHostedZone:
+    def _changed(self, zone: str, call: Call) -> tuple[int, bytes] | None:
+        if zone not in self.zones:
             return _error("NoSuchHostedZone", f"No hosted zone found with ID: {zone}")
-        changes = list(ET.fromstring(body).iter(f"{{{_NAMESPACE}}}Change"))  # noqa: S314 - boto3 wrote it
-        faults = _faults(
-            name, self.sets(zone), changes, {(kept, kind) for of, kept, kind in self.protected if of == zone}
-        )
+        name, there = self.zones[zone][0], dict(self.zones[zone][1])
+        changes = [_Change.read(element) for element in ET.fromstring(call.body).iter(f"{{{_NAMESPACE}}}Change")]  # noqa: S314 - boto3 wrote it
+        kept = {(name, kind) for of, name, kind in self.protected if of == zone}
+        faults = _faults(name, there, changes, kept)
         if faults:
             return _error("InvalidChangeBatch", f"[{', '.join(faults)}]")
-        status, answer = self._relayed(method, path, headers, body)
+        status, answer = self._relayed(call)
         if status != 200:
             return status, answer
         self.batches.append(len(changes))
         change = f"C{uuid.uuid4().hex[:14].upper()}"
-        self.changes[change] = (name, self.sets(zone))
+        self.zones[zone] = (name, there)
+        self.changes[change] = (name, there)
         if not self.is_pending:
             self.settle()
         if self.lost:
@@ -185,10 +195,12 @@ class Route53:
         )
         return 200, f'<{outer} xmlns="{_NAMESPACE}"><{one}s>{listed}</{one}s></{outer}>'.encode()
 
-    def _relayed(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> tuple[int, bytes]:
-        connection = http.client.HTTPConnection(self.moto.removeprefix("http://"), timeout=30)
-        kept = {key: value for key, value in headers.items() if key.lower() not in {"content-length", "connection"}}
-        connection.request(method, path, body, kept)
+    def _relayed(self, call: Call) -> tuple[int, bytes]:
+        connection = http.client.HTTPConnection(self.moto, timeout=30)
+        kept = {
+            key: value for key, value in call.headers.items() if key.lower() not in {"content-length", "connection"}
+        }
+        connection.request(call.method, call.path, call.body, kept)
         answer = connection.getresponse()
         try:
             return answer.status, answer.read()
@@ -265,10 +277,12 @@ def route53(route53_server: Route53, monkeypatch: pytest.MonkeyPatch) -> Iterato
 def _handler(server: Route53) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
+        wbufsize = -1
 
         def _answer(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            answer = server.answer(self.command, self.path, dict(self.headers), body)
+            answer = server.answer(Call(self.command, self.path, dict(self.headers), body))
             if answer is None:
                 self.close_connection = True
                 return
@@ -286,8 +300,8 @@ def _handler(server: Route53) -> type[BaseHTTPRequestHandler]:
     return Handler
 
 
-def _called(method: str, path: str) -> tuple[str, str]:
-    plain = path.partition("?")[0]
+def _called(call: Call) -> tuple[str, str]:
+    plain = call.path.partition("?")[0]
     if _CHANGE.fullmatch(plain):
         return "GetChange", ""
     zone = _ZONE.fullmatch(plain)
@@ -295,61 +309,75 @@ def _called(method: str, path: str) -> tuple[str, str]:
         return "ListHostedZones", ""
     names = {
         None: "GetHostedZone",
-        "/rrset": "ChangeResourceRecordSets" if method == "POST" else "ListResourceRecordSets",
+        "/rrset": "ChangeResourceRecordSets" if call.method == "POST" else "ListResourceRecordSets",
         "/rrsetprotection": "ListResourceRecordSetProtections",
     }
     return names[zone[2]], zone[1]
 
 
-def _faults(zone: str, there: Sets, changes: Sequence[ET.Element], protected: set[tuple[str, str]]) -> list[str]:
+@dataclass(frozen=True)
+class _Change:
+    """One change of a batch."""
+
+    action: str
+    name: str
+    kind: str
+    ttl: str
+    values: tuple[str, ...]
+
+    @classmethod
+    def read(cls, element: ET.Element) -> "_Change":
+        def of(path: str) -> str:
+            return element.findtext("/".join(f"{{{_NAMESPACE}}}{part}" for part in path.split("/"))) or ""
+
+        values = tuple(value.text or "" for value in element.iter(f"{{{_NAMESPACE}}}Value"))
+        records = "ResourceRecordSet/"
+        return cls(of("Action"), _plain(of(f"{records}Name")), of(f"{records}Type"), of(f"{records}TTL"), values)
+
+    @property
+    def key(self) -> str:
+        return f"[name='{self.name}', type='{self.kind}']"
+
+    def fault_of_form(self, zone: str, protected: Collection[tuple[str, str]]) -> str | None:
+        """Say what is wrong with it wherever it is done."""
+        if not f".{self.name}".endswith(f".{zone}"):
+            return f"RRSet with DNS name {self.name} is not permitted in zone {zone}"
+        if (self.name.removesuffix("."), self.kind) in protected:
+            return f"The record {self.key} cannot be changed, since a protection is in force"
+        if not self.ttl.isdigit() or int(self.ttl) > 2147483647:
+            return f"Invalid TTL of {self.key}"
+        if not self.values or len(set(self.values)) < len(self.values) or "" in self.values:
+            return f"Invalid values of {self.key}"
+        return next(filter(None, map(_text_fault, self.values)), None) if self.kind == "TXT" else None
+
+    def fault_of_place(self, there: Sets) -> str | None:
+        """Say why it does not fit what is there; otherwise it is done to it."""
+        found = there.get((self.name, self.kind))
+        if self.action == "DELETE":
+            if found is None:
+                return f"Tried to delete resource record set {self.key} but it was not found"
+            if (found[0], sorted(found[1])) != (int(self.ttl), sorted(self.values)):
+                return f"Tried to delete resource record set {self.key} but the values provided do not match"
+            del there[self.name, self.kind]
+            return None
+        if self.action == "CREATE" and found is not None:
+            return f"Tried to create resource record set {self.key} but it already exists"
+        others = {kind for name, kind in there if name == self.name and kind != self.kind}
+        if "CNAME" in others or (self.kind == "CNAME" and others):
+            return f"RRSet of type {self.kind} with DNS name {self.name} conflicts with other records"
+        there[self.name, self.kind] = (int(self.ttl), self.values)
+        return None
+
+
+def _faults(zone: str, there: Sets, changes: Sequence[_Change], protected: Collection[tuple[str, str]]) -> list[str]:
     """Try a batch on what is there; say all that does not fit."""
-    faults = []
-    records = characters = 0
-    for change in changes:
-        values = tuple(value.text or "" for value in change.iter(f"{{{_NAMESPACE}}}Value"))
-        records, characters = records + len(values), characters + sum(map(len, values))
-        fault = _fault(zone, there, change, values, protected)
-        if fault:
-            faults.append(fault)
-    if records > 1000:
+    found = [change.fault_of_form(zone, protected) or change.fault_of_place(there) for change in changes]
+    faults = [fault for fault in found if fault is not None]
+    if sum(len(change.values) for change in changes) > 1000:
         faults.append("Number of records limit of 1000 exceeded.")
-    if characters > 32000:
+    if sum(len(value) for change in changes for value in change.values) > 32000:
         faults.append("Number of characters limit of 32000 exceeded.")
     return faults
-
-
-def _fault(
-    zone: str, there: Sets, change: ET.Element, values: tuple[str, ...], protected: set[tuple[str, str]]
-) -> str | None:
-    def of(path: str) -> str:
-        return change.findtext("/".join(f"{{{_NAMESPACE}}}{part}" for part in path.split("/"))) or ""
-
-    action, name, kind = of("Action"), _plain(of("ResourceRecordSet/Name")), of("ResourceRecordSet/Type")
-    ttl = of("ResourceRecordSet/TTL")
-    key = f"[name='{name}', type='{kind}']"
-    if not f".{name}".endswith(f".{zone}"):
-        return f"RRSet with DNS name {name} is not permitted in zone {zone}"
-    if (name.removesuffix("."), kind) in protected:
-        return f"The record {key} cannot be changed, since a protection is in force"
-    if not ttl.isdigit() or int(ttl) > 2147483647 or not values or len(set(values)) < len(values) or "" in values:
-        return f"Invalid request: TTL or values of {key}"
-    text_fault = next(filter(None, map(_text_fault, values)), None) if kind == "TXT" else None
-    if text_fault:
-        return text_fault
-    if action == "DELETE":
-        if (name, kind) not in there:
-            return f"Tried to delete resource record set {key} but it was not found"
-        if (there[name, kind][0], sorted(there[name, kind][1])) != (int(ttl), sorted(values)):
-            return f"Tried to delete resource record set {key} but the values provided do not match the current values"
-        del there[name, kind]
-        return None
-    if action == "CREATE" and (name, kind) in there:
-        return f"Tried to create resource record set {key} but it already exists"
-    others = {other for at, other in there if at == name and other != kind}
-    if "CNAME" in others or (kind == "CNAME" and others):
-        return f"RRSet of type {kind} with DNS name {name} is not permitted as it conflicts with other records"
-    there[name, kind] = (int(ttl), values)
-    return None
 
 
 def _text_fault(value: str) -> str | None:
