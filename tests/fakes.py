@@ -98,7 +98,9 @@ class MemoryResolver:
     def authoritative(self, name: str) -> dict[str, tuple[bytes, ...]]:
         """Give what each server says."""
         asked = canonical(name)
-        said = dict.fromkeys(NAMESERVERS, self.txt(asked) or ()) | self.world.servers.get(asked, {})
+        led = f" for {self.world.aliases[asked]}" if asked in self.world.aliases else ""
+        servers = tuple(server + led for server in NAMESERVERS)
+        said = dict.fromkeys(servers, self.txt(asked) or ()) | self.world.servers.get(asked, {})
         answers: dict[str, tuple[bytes, ...]] = {}
         for server, texts in said.items():
             if isinstance(texts, DmarcopsError):

@@ -23,6 +23,7 @@ LIMITS = {
     "atomic_replace": "a replacement takes the old record away and puts the new one there; killed between, it is "
     "finished by the next try, which finds nothing there",
     "settled": "a change counts as settled when the provider's API shows it",
+    "quotes": "some of dns-lexicon's providers lose quotation marks and backslashes that are part of a text",
     "delegation": "that the zone is delegated to the provider is not checked before a change",
 }
 """What other providers do and this one cannot."""
@@ -157,11 +158,20 @@ class Adapter:
         except RequestException as error:
             raise self._failed(error, error.response.status_code if error.response is not None else 0, name) from error
         except LexiconError as error:
-            raise DnsError(f"{self._where} does not let us in: {error}", hint="see the options it needs") from error
+            raise DnsError(
+                f"{self._where} does not let us in: {self._said(error)}", hint="see the options it needs"
+            ) from error
         except DmarcopsError:
             raise
         except Exception as error:  # its providers raise just that, and whatever comes of an answer they do not expect
-            raise DnsError(f"{self._where} fails for {name}: {type(error).__name__}: {error}") from error
+            raise DnsError(f"{self._where} fails for {name}: {self._said(error)}") from error
+
+    def _said(self, error: Exception) -> str:
+        """Give what an error says without the secrets that it may have been told."""
+        said = f"{type(error).__name__}: {error}"
+        for secret in self._config.options.values():
+            said = said.replace(secret.get_secret_value() or "\0", "…")
+        return said
 
     def _failed(self, error: Exception, status: int, name: str) -> DnsError:
         transient = not status or status == _HTTP_TOO_MANY or status >= _HTTP_SERVER

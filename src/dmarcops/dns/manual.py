@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Literal
 
-from dmarcops.dns.compare import is_due
+from dmarcops.dns.compare import foreign_alias, is_due
 from dmarcops.dns.names import canonical
 from dmarcops.dns.txt import DECIMAL, format_txt
 from dmarcops.errors import DnsError
@@ -76,7 +76,11 @@ class Adapter:
             DnsError: The servers disagree, or one does not answer.
         """
         asked = canonical(name)
-        texts = set(self._resolver.authoritative(asked).values())
+        shown = self._resolver.authoritative(asked)
+        for server in shown:
+            if " for " in server:
+                raise foreign_alias(asked, server.partition(" for ")[2])
+        texts = set(shown.values())
         if len(texts) != 1:
             raise DnsError(f"the authoritative servers disagree on TXT {asked}", transient=True)
         (values,) = texts

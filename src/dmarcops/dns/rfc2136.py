@@ -192,7 +192,7 @@ class Adapter:
             timeout = self._config.timeout.total_seconds()
             reply = dns.query.tcp(message, address, port=self._config.port, timeout=timeout)
         if not reply.had_tsig:
-            raise DnsError(f"{self._server} did not sign its answer", hint=_DENIED)
+            raise self._unsigned()
         return reply
 
     @contextmanager
@@ -206,7 +206,12 @@ class Adapter:
         except (dns.exception.Timeout, OSError, EOFError) as error:
             raise DnsError(f"{self._server} does not answer: {error}", transient=True) from error
         except dns.exception.DNSException as error:
+            if "requires a TSIG" in str(error):  # dnspython sees it by itself since 2.8
+                raise self._unsigned() from error
             raise DnsError(f"{self._server} gives no proper answer: {type(error).__name__}", transient=True) from error
+
+    def _unsigned(self) -> DnsError:
+        return DnsError(f"{self._server} did not sign its answer", hint=_DENIED)
 
 
 def _read(name: dns.name.Name, found: dns.rdataset.Rdataset) -> TxtSet:

@@ -71,19 +71,22 @@ class ZoneFile:
     def _zone(self) -> dns.zone.Zone:
         try:
             text = self._path.read_text(encoding="utf-8")
-            return dns.zone.from_text(text, origin=self._origin, relativize=False, filename=str(self._path))
+            zone = dns.zone.from_text(
+                text, origin=self._origin, relativize=False, filename=str(self._path), check_origin=False
+            )
+            if zone.origin is None:
+                raise ConfigError(f"{self._path} does not say which zone it is", hint="begin it with $ORIGIN")
+            zone.check_origin()
         except OSError as error:
             raise ConfigError(f"{self._path} cannot be read: {error.strerror}") from error
         except (dns.exception.DNSException, UnicodeDecodeError, KeyError) as error:
             hint = "a zone file has $ORIGIN, SOA and NS records; quote every TXT string"
             raise ConfigError(f"{self._path} is no zone file: {error}", hint=hint) from error
+        return zone
 
     @property
     def _apex(self) -> dns.name.Name:
-        apex = self._zone.origin
-        if apex is None:
-            raise ConfigError(f"{self._path} does not say which zone it is", hint="begin it with $ORIGIN")
-        return apex
+        return self._zone.origin or dns.name.root
 
     def _inside(self, name: dns.name.Name, kind: str) -> dns.name.Name:
         if not name.is_subdomain(self._apex):
