@@ -66,6 +66,12 @@ def test_what_else_a_provider_raises_is_told_without_secrets() -> None:
     assert "c2VjcmV0" not in str(error.value)
 
 
+def test_what_the_provider_made_something_else_of_is_told(powerdns: PowerDns) -> None:
+    with pytest.raises(DnsError, match="shows something else"):
+        adapter(powerdns.url, powerdns.key).publish(NAME, b'"v=DKIM1; p="', ttl=60)
+    powerdns.put(NAME, "TXT")
+
+
 def test_a_text_that_cannot_be_read_is_foreign(powerdns: PowerDns) -> None:
     powerdns.put(NAME, "TXT", r'"a" "b\"" "c"')
     with pytest.raises((ForeignRecordError, DnsError)):

@@ -93,6 +93,12 @@ def test_a_name_that_is_delegated_away_is_refused(bind: Bind) -> None:
         adapter(bind).publish("s1._domainkey.cut.example.test", KEY, ttl=60)
 
 
+def test_a_cname_that_leads_out_of_the_server_is_refused(bind: Bind, name: str) -> None:
+    bind.put(name, "CNAME s1.elsewhere.example.")
+    with pytest.raises(ForeignRecordError, match="s1.elsewhere.example"):
+        adapter(bind).publish(name, KEY, ttl=60)
+
+
 def test_a_secondary_does_not_take_changes(bind: Bind, name: str) -> None:
     secondary = adapter(bind, port=bind.ports[SECONDARY])
     with pytest.raises(DnsError) as error:
