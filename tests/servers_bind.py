@@ -8,6 +8,7 @@ that is told of changes only when a test says so; a recursive resolver knows whe
 """
 
 import base64
+import os
 import secrets
 import shutil
 import signal
@@ -93,6 +94,7 @@ class Bind:
         """Let a server be there, and answer nothing."""
         process = self.processes[server]
         process.send_signal(signal.SIGSTOP)
+        os.waitpid(process.pid, os.WUNTRACED)  # it may answer until it has stopped
         try:
             yield
         finally:
