@@ -40,13 +40,8 @@ def serve_wire(handle: Handler, *, address: str = "127.0.0.1", port: int = 0) ->
                 if answer is not None:
                     self.wfile.write(struct.pack("!H", len(answer)) + answer)
 
-    class TcpServer(socketserver.ThreadingTCPServer):
-        allow_reuse_address = True
-
-    with (
-        socketserver.ThreadingUDPServer((address, port), Udp) as udp,
-        TcpServer((address, udp.server_address[1]), Tcp) as tcp,
-    ):
+    udp, tcp = _bound(address, port, Udp, Tcp)
+    with udp, tcp:
         for server in (udp, tcp):
             threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
         try:
@@ -54,6 +49,28 @@ def serve_wire(handle: Handler, *, address: str = "127.0.0.1", port: int = 0) ->
         finally:
             for server in (udp, tcp):
                 server.shutdown()
+
+
+class _TcpServer(socketserver.ThreadingTCPServer):
+    allow_reuse_address = True
+
+
+def _bound(
+    address: str,
+    port: int,
+    udp_handler: type[socketserver.BaseRequestHandler],
+    tcp_handler: type[socketserver.StreamRequestHandler],
+) -> tuple[socketserver.ThreadingUDPServer, socketserver.ThreadingTCPServer]:
+    """Listen on one port over both; one that is free over UDP may be taken over TCP."""
+    for tries_left in reversed(range(1 if port else 50)):
+        udp = socketserver.ThreadingUDPServer((address, port), udp_handler)
+        try:
+            return udp, _TcpServer((address, udp.server_address[1]), tcp_handler)
+        except OSError:
+            udp.server_close()
+            if not tries_left:
+                raise
+    raise AssertionError
 
 
 def _answer(respond: Responder, wire: bytes, *, size: int) -> bytes | None:
