@@ -11,6 +11,7 @@ Every error that dmarcops raises on purpose, in one tree.
     ├── EdgeError            the outside's: a file, a server                       exit 1
     │   ├── MailError        a mailbox, a bucket, a queue
     │   ├── DnsError         a DNS server or provider
+    │   │   └── AnswerError  a DNS server that gave no usable answer
     │   └── SignerError      an MTA's configuration or its reload
     ├── StoreError           the store's: locked, full, newer, unreachable         exit 1
     ├── IllegalTransition    ours: a move that a state machine does not know       exit 1
@@ -94,6 +95,24 @@ class MailError(EdgeError):
 
 class DnsError(EdgeError):
     """A DNS server or provider did not answer, or answered with an error."""
+
+
+class AnswerError(DnsError):
+    """
+    A DNS server gave no usable answer.
+
+    Args:
+        server: Which one: `name[address]:port`.
+        reason: Stable, machine-readable name of the fault: `timeout`, `servfail`, `refused`, `lame`, `loop`, ...
+        question: What it was asked, for a person.
+        transient: True when the same question may be answered later.
+    """
+
+    def __init__(self, server: str, reason: str, *, question: str, transient: bool) -> None:
+        super().__init__(f"{server}: {reason} for {question}", transient=transient)
+        self.server = server
+        self.reason = reason
+        self.question = question
 
 
 class SignerError(EdgeError):

@@ -3,8 +3,9 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import BinaryIO, Literal, NamedTuple, Protocol
+from typing import BinaryIO, Literal, NamedTuple, Protocol, runtime_checkable
 
+from dmarcops.errors import DmarcopsError
 from dmarcops.report.model import Domain, Selector
 
 
@@ -127,13 +128,28 @@ class TxtSet:
     """
     The TXT records at one name.
 
-    `values` are the whole texts, the strings of each joined with nothing between (RFC 6376 section 3.6.2.2), sorted;
-    `ttl` is in seconds.
+    `name` is lower-case and has no final dot; `values` are the whole texts, the strings of each joined with nothing
+    between (RFC 6376 section 3.6.2.2), sorted; `ttl` is in seconds.
     """
 
     name: str
     values: tuple[bytes, ...]
     ttl: int
+
+
+@dataclass(frozen=True, slots=True)
+class TxtChange:
+    """
+    What one name is to hold instead of what it holds.
+
+    `before` is `None` to publish where nothing is, `after` is `None` to remove; `ttl` is used where there was nothing,
+    and a replaced record keeps its own.
+    """
+
+    name: str
+    before: TxtSet | None
+    after: bytes | None
+    ttl: int = 3600
 
 
 class DnsProvider(Protocol):
@@ -147,7 +163,12 @@ class DnsProvider(Protocol):
     """
 
     def fetch(self, name: str) -> TxtSet | None:
-        """Give the TXT records at `name` as the provider itself has them; `None` when there are none."""
+        """
+        Give the TXT records at `name` as the provider itself has them; `None` when there are none.
+
+        Raises:
+            ForeignRecordError: The name is a CNAME, or its records are not plain ones: they are not to be written.
+        """
         ...
 
     def publish(self, name: str, value: bytes, *, ttl: int) -> str:
@@ -185,18 +206,62 @@ class DnsProvider(Protocol):
         ...
 
 
-class Resolver(Protocol):
-    """How DNS is asked. Every answer is one of now; nothing is cached longer than a run."""
+@runtime_checkable
+class BatchDnsProvider(DnsProvider, Protocol):
+    """A provider that writes many names of one zone in one go, as a rotation of hundreds of domains needs it."""
+
+    def change_all(self, changes: Sequence[TxtChange]) -> Sequence[str | DmarcopsError]:
+        """
+        Publish, replace and remove at different names, each by the rules of the single calls.
+
+        Returns:
+            In the order of `changes`: the token for `is_settled`, or why that one was not made. One that is not made
+            keeps no other back.
+        """
+        ...
+
+
+class TxtLookup(Protocol):
+    """Who can be asked for TXT records as everybody asks."""
+
+    def txt(self, name: str) -> tuple[bytes, ...] | None:
+        """
+        Ask as everybody does: the texts at `name`; `()` when the name exists without any, `None` when it does not.
+
+        Raises:
+            DnsError: No answer can be had now (`transient`).
+        """
+        ...
+
+
+class Resolver(TxtLookup, Protocol):
+    """
+    How DNS is asked. Every answer is one of now; nothing but which servers hold a zone is cached, and that for a run.
+
+    Must not ask a recursive resolver for a name, nor for one above it that may not exist yet, unless that is what the
+    call says: a resolver remembers that there was nothing (RFC 2308, RFC 8020).
+    """
 
     def authoritative(self, name: str) -> dict[str, tuple[bytes, ...]]:
         """
-        Ask each authoritative server of the zone directly for TXT, following CNAMEs.
+        Ask each authoritative server of the zone directly for TXT, following CNAMEs to the servers of their targets.
 
         Returns:
-            For each server (`name[address]:port`) the texts at `name`, none when there is no such record.
+            For each server (`name[address]:port`, with ` for TARGET` behind it when a CNAME led there) the texts at
+            `name`, none when there is no such record.
 
         Raises:
-            DnsError: A server did not answer (`transient`), or the zone's servers cannot be found.
+            DnsError: A server gave no usable answer (`transient` when it may later), which is named with its fault as
+                is every other such one; or the zone's servers cannot be found.
+        """
+        ...
+
+    def delegation(self, zone: str) -> tuple[str, ...]:
+        """
+        Ask the parent's servers which servers `zone` is delegated to: their names, sorted, none when it is no zone.
+
+        Raises:
+            DnsError: The parent's servers did not say.
         """
         ...
 
@@ -204,9 +269,12 @@ class Resolver(Protocol):
         """Ask each configured recursive resolver for TXT, as `authoritative`."""
         ...
 
-    def txt(self, name: str) -> tuple[bytes, ...] | None:
+    def records(self, name: str, kind: str) -> tuple[str, ...] | None:
         """
-        Ask as everybody does: the texts at `name`; `()` when the name exists without any, `None` when it does not.
+        Ask as everybody does for records of another type (`MX`, `NS`, `PTR`, `A`, `AAAA`, `CNAME`, ...).
+
+        Returns:
+            Their values as in a master file, sorted; `()` and `None` as `txt`.
 
         Raises:
             DnsError: No answer can be had now (`transient`).

@@ -33,15 +33,6 @@ class Names:
             raise DnsError("no answer", transient=True)
         return records
 
-    def authoritative(self, name: str) -> dict[str, tuple[bytes, ...]]:
-        return {"ns": self.txt(name) or ()}
-
-    def recursive(self, name: str) -> dict[str, tuple[bytes, ...]]:
-        return {"resolver": self.txt(name) or ()}
-
-    def negative_ttl(self, name: str) -> int:
-        return len(name)
-
 
 @cache
 def key_of(bits: int) -> tuple[bytes, bytes]:

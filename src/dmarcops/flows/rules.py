@@ -4,7 +4,7 @@ import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dmarcops.ports import Resolver
+from dmarcops.ports import TxtLookup
 from dmarcops.report.limits import Limits
 from dmarcops.report.redact import Redactor
 
@@ -24,5 +24,5 @@ class Rules:
     kept_bytes: int
     folder: Path
     authserv_ids: tuple[str, ...] = ()
-    resolver: Resolver | None = None
+    resolver: TxtLookup | None = None
     redactor: Redactor = field(default_factory=lambda: Redactor(secrets.token_bytes()))

@@ -18,7 +18,7 @@ from dmarcops.dkim.domain_name import a_labels
 from dmarcops.dkim.evidence import OwnCheck
 from dmarcops.dkim.signature_field import MAX_LENGTH, Signature, parse_signature
 from dmarcops.errors import DnsError
-from dmarcops.ports import Resolver
+from dmarcops.ports import TxtLookup
 
 _DKIMPY: Any = import_module("dkim")  # it ships no types, and a type checker finds our tests of that name instead
 
@@ -41,7 +41,7 @@ _NONSENSE = (_DKIMPY.DKIMException, _DKIMPY.InvalidTagValueList, ValueError, Loo
 """What dkimpy raises for a mail, a signature or a key that makes no sense."""
 
 
-def check_signature(mail: bytes, *, domain: str, selector: str, resolver: Resolver) -> OwnCheck:
+def check_signature(mail: bytes, *, domain: str, selector: str, resolver: TxtLookup) -> OwnCheck:
     """
     Verify the signature that a mail has by a selector.
 
@@ -58,7 +58,7 @@ def check_signature(mail: bytes, *, domain: str, selector: str, resolver: Resolv
     return checks.pop() if len(checks) == 1 else OwnCheck.UNKNOWN
 
 
-def verified_domains(mail: bytes, resolver: Resolver) -> frozenset[str]:
+def verified_domains(mail: bytes, resolver: TxtLookup) -> frozenset[str]:
     """Give the domains whose signatures verify, but for those that sign only a part of the body (`l=`)."""
     return frozenset(
         signature.domain
@@ -102,7 +102,7 @@ def _is_checkable(mail: bytes) -> bool:
     return True
 
 
-def _check(message: Any, index: int, signature: Signature, resolver: Resolver) -> OwnCheck:  # noqa: ANN401 - untyped
+def _check(message: Any, index: int, signature: Signature, resolver: TxtLookup) -> OwnCheck:  # noqa: ANN401 - untyped
     if signature.algorithm.endswith("-sha1"):  # RFC 8301 section 3.1
         return OwnCheck.FAIL
     try:
