@@ -47,6 +47,8 @@ class MailboxSettings(Settings):
 
     authserv_ids: tuple[str, ...] = ()
     """Whose Authentication-Results may be trusted here (RFC 8601 section 5); `""` for a provider that writes no id."""
+    verify_dkim: bool = False
+    """Check the DKIM signatures of the mails that carry reports against DNS too, where no trusted field says enough."""
     poll_every: Duration = timedelta(minutes=5)
     """How often `--watch` looks even when nothing woke it."""
     reports: bool = True

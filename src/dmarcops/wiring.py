@@ -4,6 +4,7 @@ import pkgutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
@@ -12,6 +13,8 @@ from typing import BinaryIO
 from urllib.parse import quote
 
 from dmarcops.config import Config
+from dmarcops.dns.resolver import Config as ResolverSettings
+from dmarcops.dns.resolver import DnsResolver
 from dmarcops.errors import ConfigError
 from dmarcops.flows.ingest import Ingest
 from dmarcops.flows.look import Looking, look
@@ -75,6 +78,23 @@ def ingest(store: Store, lookers: Lookers, *, folder: Path, progress: Progress) 
         clock=clock,
         progress=progress,
     )
+
+
+def resolver(config: Config) -> DnsResolver:
+    """
+    Give what asks DNS, as `[resolver]` has it.
+
+    Raises:
+        ConfigError: The section cannot be used.
+    """
+    return DnsResolver(config.read(("resolver",), ResolverSettings))
+
+
+def for_mailbox(ingest: Ingest, config: Config, settings: MailboxSettings) -> Ingest:
+    """Give the same ingest with what is believed in a mailbox."""
+    checked = resolver(config) if settings.verify_dkim else None
+    rules = replace(ingest.rules, authserv_ids=settings.authserv_ids, resolver=checked)
+    return replace(ingest, rules=rules)
 
 
 def adapters(package: str) -> list[str]:

@@ -144,7 +144,7 @@ def _watches(
         def beat(name: str = name) -> None:
             beats[name] = monotonic()
 
-        own = replace(ingest, rules=replace(ingest.rules, authserv_ids=mailbox.authserv_ids))
+        own = wiring.for_mailbox(ingest, settings, mailbox)
         watches.append(
             Watch(source=source, ingest=own, poll_every=mailbox.poll_every, stop=over, tell=_tell, beat=beat)
         )
@@ -154,7 +154,6 @@ def _watches(
 def _poll(
     name: str, settings: config.Config, store: "Store", lookers: "Lookers", *, folder: Path, bar: "Progress"
 ) -> "Polled":
-    from dataclasses import replace
 
     from dmarcops import wiring
     from dmarcops.flows.poll import Polled, poll
@@ -162,7 +161,7 @@ def _poll(
     try:
         source, mailbox = wiring.mailbox(settings, name)
         ingest = wiring.ingest(store, lookers, folder=folder, progress=bar)
-        own = replace(ingest, rules=replace(ingest.rules, authserv_ids=mailbox.authserv_ids))
+        own = wiring.for_mailbox(ingest, settings, mailbox)
         try:
             return poll(source, own)
         finally:
