@@ -87,7 +87,7 @@ class World:
 
     def facts(self) -> Facts:
         names = names_to_ask(self.keys, self.plan)
-        self.asked.update(name for name in names if name not in self.zone)
+        self.asked.update(name for name in names if self._canonical(name) not in self.zone)
         authoritative = {
             name: {server: self._texts(zone, name) for server, zone in self.servers.items()} for name in names
         }
@@ -112,17 +112,22 @@ class World:
         resolved = names_to_resolve(self.keys, facts, self.plan, self.now)
         return replace(facts, recursive={name: {"192.0.2.53": self._texts(self.resolver, name)} for name in resolved})
 
-    def _texts(self, zone: dict[str, str], name: str) -> tuple[bytes, ...]:
-        # An alias's selector is a CNAME to that of the domain.
+    def _canonical(self, name: str) -> str:
+        """Follow the CNAME of an alias's selector to that of the domain."""
         for alias in self.plan.aliases:
             name = name.replace(f"._domainkey.{alias}", f"._domainkey.{self.plan.domain}")
+        return name
+
+    def _texts(self, zone: dict[str, str], name: str) -> tuple[bytes, ...]:
+        name = self._canonical(name)
         return (zone[name].encode(),) if name in zone else ()
 
     def named(self, signer: str, domain: str, algorithm: Algorithm) -> str | None:
         return self.signers.get((signer, domain, algorithm))
 
     def fresh(self) -> dict[Algorithm, str]:
-        return {algorithm: f"s{len(self.used) + place}" for place, algorithm in enumerate(self.plan.algorithms)}
+        first = 1 + max((int(selector[1:]) for selector in self.used if selector[1:].isdigit()), default=-1)
+        return {algorithm: f"s{first + place}" for place, algorithm in enumerate(self.plan.algorithms)}
 
     def look(self, orders: Orders | None = None, facts: Facts | None = None) -> Step:
         """Take a step without saving it."""
