@@ -214,7 +214,10 @@ def _key(values: dict[str, Any]) -> Key:
 
 def _whole_key(key: Key) -> Key:
     values: dict[str, Any] = {each.name: getattr(key, each.name) for each in fields(key)}
-    return Key(**{name: _whole(value) if isinstance(value, datetime) else value for name, value in values.items()})
+    for name, value in values.items():
+        if isinstance(value, datetime):
+            values[name] = _whole(value)
+    return Key(**values)
 
 
 def _whole(moment: datetime) -> datetime:
