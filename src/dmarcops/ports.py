@@ -221,12 +221,12 @@ class KeyStore(Protocol):
     Where private keys are kept, each under the reference of its domain and selector.
 
     Must not be able to overwrite: a name that is taken stays what it is. Must give what it was given, whether it is
-    encrypted where it is kept or not. Everything is idempotent. Must never show a key in a log or an error. Failures are
-    `EdgeError`, refusals `UnsafeChangeError`.
+    encrypted where it is kept or not. Everything is idempotent. Must never show a key in a log or an error. Failures
+    are `EdgeError`, refusals `UnsafeChangeError`.
     """
 
     def reference(self, domain: Domain, selector: Selector) -> str:
-        """Return where a key is or would be kept, as a text that tells no secret and is good for `load` and `delete`."""
+        """Return where a key is or would be kept: a text that tells no secret, for `load` and `delete`."""
         ...
 
     def save(self, key: SigningKey) -> str:

@@ -35,7 +35,7 @@ class AwsConfig(Settings):
     """What keys are encrypted with (PKCS#8) before AWS gets them; plain when not given."""
 
 
-class Answered(Exception):  # noqa: N818 - it is an answer, not yet an error
+class Answered(Exception):
     """
     AWS answered with an error code.
 
@@ -91,6 +91,7 @@ def told(what: str, *, expected: frozenset[str] = frozenset()) -> Iterator[None]
     from botocore.exceptions import (  # noqa: PLC0415 - an extra, and slow to import
         BotoCoreError,
         ClientError,
+        EndpointConnectionError,
         HTTPClientError,
         NoCredentialsError,
         ParamValidationError,
@@ -103,7 +104,7 @@ def told(what: str, *, expected: frozenset[str] = frozenset()) -> Iterator[None]
         if code in expected:
             raise Answered(code) from error
         raise _refused(what, code, error.response) from error
-    except HTTPClientError as error:
+    except (EndpointConnectionError, HTTPClientError) as error:
         raise EdgeError(f"AWS cannot be reached to {what}: {type(error).__name__}", transient=True) from error
     except NoCredentialsError as error:
         hint = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile, or give the machine a role"

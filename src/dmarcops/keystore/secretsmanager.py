@@ -25,7 +25,7 @@ class Config(AwsConfig):
 
     kind: Literal["secretsmanager"] = "secretsmanager"
     """The kind of key store."""
-    prefix: str = Field(default="dmarcops/dkim", pattern=r"[A-Za-z0-9/_+=.@-]+")
+    prefix: str = Field(default="dmarcops/dkim", pattern=r"^[A-Za-z0-9/_+=.@-]+$")
     """What the names of the secrets begin with."""
     recovery_days: int = Field(default=30, ge=7, le=30)
     """How long AWS can restore a secret that was deleted."""

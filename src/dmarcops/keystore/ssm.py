@@ -24,7 +24,7 @@ class Config(AwsConfig):
 
     kind: Literal["ssm"] = "ssm"
     """The kind of key store."""
-    prefix: str = Field(default="/dmarcops/dkim", pattern=r"/[A-Za-z0-9/_.-]+")
+    prefix: str = Field(default="/dmarcops/dkim", pattern=r"^/[A-Za-z0-9/_.-]+$")
     """What the names of the parameters begin with."""
 
 
