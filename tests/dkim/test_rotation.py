@@ -428,6 +428,14 @@ def test_signer_is_not_switched_again_when_the_record_is_not_out() -> None:
     assert world.look().keys == world.keys
 
 
+def test_failure_is_told_when_the_key_was_verified_already() -> None:
+    world = verified()
+    assert not reason(world, "s1").is_overdue
+    world.evidence["s1"] = "fail"
+    no = reason(world, "s1")
+    assert (no.stage, no.guard, no.is_overdue) == (Stage.VERIFIED, "evidence", True)
+
+
 # --- retirement -------------------------------------------------------------------------------------------------------
 
 
@@ -604,6 +612,20 @@ def test_standby_key_is_switched_to_when_the_rotation_is_due_and_another_one_mad
     assert world.until("s1", Stage.ACTIVE) - activated == 90 * DAY
     world.until("s2", Stage.PUBLISHED, most=DAY)
     assert world.key("s2").urgency is Urgency.RESERVE
+
+
+def test_standby_key_waits_for_the_share_of_its_domain_when_due() -> None:
+    world = settled(replace(PLAN, standby=True, timing=Timing(jitter=10 * DAY)))
+    for _ in range(3):
+        world.turn()
+    activated = world.key("s0").activated
+    assert activated is not None
+    due = activated + 90 * DAY + share("example.com") * 10 * DAY
+    world.now = due - timedelta(seconds=1)
+    no = reason(world, "s1")
+    assert (no.guard, no.not_before) == ("due", due)
+    world.now = due
+    assert reason(world, "s1").guard == "moved"
 
 
 def test_standby_key_is_routine_when_it_is_made_after_the_rotation_was_due() -> None:
@@ -1016,6 +1038,12 @@ def test_drawing_shows_every_row_of_the_table(drawing: Drawing) -> None:
     for move in MOVES:
         assert re.search(rf"^ *{move.source or start} {arrow} {move.target}\b", text, re.MULTILINE)
     assert text.count("\n") >= len(MOVES)
+
+
+def test_mermaid_can_read_the_drawing_when_made() -> None:
+    first, *lines = explain(Drawing.MERMAID).splitlines()
+    assert first == "stateDiagram-v2"
+    assert all(re.fullmatch(r"    \S+ --> \S+(: [^:;]+)?", line) for line in lines)
 
 
 def test_defaults_are_those_of_the_contract_when_nothing_is_configured() -> None:

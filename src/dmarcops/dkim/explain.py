@@ -4,6 +4,7 @@ The law of rotation drawn for people, from the table itself: as text, as a Merma
 What `rotation.MOVES` says is all that is shown, so that it cannot differ from what happens. Does no I/O.
 """
 
+import re
 from enum import StrEnum
 
 from dmarcops.dkim.lifecycle import Stage
@@ -47,8 +48,8 @@ def _text() -> str:
 def _mermaid() -> str:
     lines = ["stateDiagram-v2"]
     for move in _in_order():
-        # A semicolon ends a statement in Mermaid.
-        label = move.when.replace(";", ",") + (f" / {move.does}" if move.does else "")
+        # A semicolon ends a statement in Mermaid, and a second colon breaks it.
+        label = re.sub("[;:]", ",", move.when + (f" / {move.does}" if move.does else ""))
         lines.append(f"    {move.source or '[*]'} --> {move.target}: {label}")
     return "\n".join([*lines, f"    {Stage.DESTROYED} --> [*]"]) + "\n"
 

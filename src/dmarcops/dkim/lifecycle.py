@@ -222,7 +222,10 @@ class Facts:
     signing: tuple[Signing, ...] = ()
     """What each signer names, of those that could be asked."""
     evidence: Mapping[str, str] = field(default_factory=dict)
-    """Selector -> `pass`, `fail`, `waiting` or `inconclusive`, over all signers, domains and receivers asked for."""
+    """
+    Selector -> `pass`, `fail`, `waiting` or `inconclusive`, over all signers, domains and receivers asked for, from
+    mail that was signed since the key was `activated`.
+    """
     last_signed: Mapping[str, datetime] = field(default_factory=dict)
     """Selector -> the newest signature by it in mail that was seen."""
     last_reported: Mapping[str, datetime] = field(default_factory=dict)

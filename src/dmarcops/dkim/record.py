@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
@@ -255,6 +256,7 @@ def _judge_key(record: Record) -> Finding:
     return Finding(Outcome.OK, "", record)
 
 
+@lru_cache(maxsize=256)  # a tick has the same few keys from each server
 def _rsa(der: bytes) -> RSAPublicKey:
     """Read SubjectPublicKeyInfo or RSAPublicKey; the prose of RFC 6376 has the one, its examples the other."""
     try:

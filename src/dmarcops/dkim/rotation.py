@@ -57,6 +57,9 @@ class No:
     """Whether time alone does not mend it."""
 
 
+_FAILS = No("evidence", "mail signed with it fails; `dmarcops rotate --rollback` goes back", is_wrong=True)
+
+
 @dataclass(frozen=True, slots=True)
 class View:
     """All that guards and effects see: the keys as they are by now in this tick, and what it was called with."""
@@ -159,11 +162,9 @@ def _may_switch(key: Key, view: View) -> No | None:
         return _unproved(key, view)
     if signing is not None and signing.stage is not Stage.VERIFIED:
         return No("verification", f"{signing.selector} is not verified yet")
-    due = _due(signing, view)
-    if key.urgency is Urgency.RESERVE and due is not None and view.now < due:
-        return No("due", "a stand-by key; the next rotation is not due", due)
     return (
-        _policy(view)
+        _reserved(key, signing, view)
+        or _policy(view)
         or _unproved(key, view)
         or _differs(key, view, view.facts.recursive, "recursive")
         or _too_early(key, view)
@@ -193,7 +194,7 @@ def _is_verified(key: Key, view: View) -> No | None:
     if no is not None or verdict == _PASS:
         return no
     if verdict == _FAIL:
-        return No("evidence", "mail signed with it fails; `dmarcops rotate --rollback` goes back", is_wrong=True)
+        return _FAILS
     return No("evidence", f"no proof yet in mail that was received ({verdict})")
 
 
@@ -217,6 +218,15 @@ def _may_destroy(key: Key, view: View) -> No | None:
 def _due(signing: Key | None, view: View) -> datetime | None:
     """Return when the next rotation is due; `None` when nothing signs."""
     return None if signing is None else (signing.activated or signing.since) + view.plan.timing.rotate_every
+
+
+def _reserved(key: Key, signing: Key | None, view: View) -> No | None:
+    """Keep a stand-by key for when it is due; it has waited for DNS long before, so its jitter comes here."""
+    due = _due(signing, view)
+    if key.urgency is not Urgency.RESERVE or due is None:
+        return None
+    due += share(key.domain) * view.plan.timing.spread
+    return No("due", "a stand-by key; the next rotation is not due", due) if view.now < due else None
 
 
 def _policy(view: View) -> No | None:
@@ -459,7 +469,7 @@ MOVES: tuple[Move, ...] = (
         guard=_has_drained,
         effects=_retire,
         when="the new key is verified and its record stands; no signer names the old one; all mail signed with it is "
-        "delivered or given up; aggregate reports show it no more (a leaked key: once the switch is done)",
+        "delivered or given up; aggregate reports show it no more (a leaked key goes once the switch is done)",
         does="RevokeTxt, or RemoveTxt",
     ),
     Move(
@@ -681,7 +691,9 @@ class _Tick:
         return _reason_of(key.selector, key.algorithm, key.stage, no)
 
     def _ill(self, key: Key) -> No | None:
-        """Tell when a record that verifiers need is not as it should be."""
+        """Tell when mail fails, or a record that verifiers need is not as it should be."""
+        if key.stage is Stage.VERIFIED and self._view.facts.evidence.get(key.selector) == _FAIL:
+            return _FAILS
         if key.stage not in _NEEDED or not _is_contradicted(key, self._view):
             return None
         no = _unproved(key, self._view)
