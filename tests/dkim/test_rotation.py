@@ -326,6 +326,24 @@ def test_switch_is_stopped_when_the_policy_was_changed_meanwhile() -> None:
     assert reason(world, "s1").guard == "policy"
 
 
+def test_next_key_is_not_switched_to_when_the_signing_one_has_to_be_verified_again() -> None:
+    world = published()
+    world.now += 3 * DAY
+    world.evidence.clear()
+    del world.signers["mta2", "example.com", RSA]
+    # The switch is due in this very tick, and goes first; a tick earlier the strayed signer would have.
+    assert reason(world, "s1").guard == "moved"
+    world.now -= 2 * DAY
+    world.tick()
+    world.run()
+    world.now += 2 * DAY
+    assert world.stages() == {"s0": Stage.ACTIVE, "s1": Stage.PUBLISHED}
+    assert reason(world, "s1").guard == "verification"
+    world.prove("s0")
+    world.tick()
+    assert reason(world, "s1").guard == "moved"
+
+
 def test_old_key_retires_in_the_same_step_when_the_new_one_is_switched_to() -> None:
     world = published()
     world.now += 3 * DAY

@@ -45,12 +45,21 @@ class Rotations(RuleBasedStateMachine):
         self.mails: list[tuple[str, datetime]] = []
         """Selector and time of each mail that may still arrive."""
 
-    @initialize(plan=st.sampled_from(PLANS), is_settled=st.booleans())
-    def begin(self, plan: Plan, is_settled: bool) -> None:  # noqa: FBT001 - hypothesis calls it
-        self.world.plan = plan
-        if is_settled:
-            self.world.until("s0", Stage.VERIFIED)
-            self.sign()
+    @initialize(plan=st.sampled_from(PLANS), rotations=st.integers(0, 2))
+    def begin(self, plan: Plan, rotations: int) -> None:
+        """Begin with nothing, with a key that is verified, or right after a rotation."""
+        world = self.world
+        world.plan = plan
+        for rotation in range(rotations):
+            if rotation:
+                world.turn(Orders(start=True))
+            while not world.keys or not any(
+                key.stage is Stage.VERIFIED and key.turn == rotation + 1 for key in world.keys
+            ):
+                world.now += HOUR
+                world.turn()
+                self.receive_mail("pass")
+                self.sign()
 
     # --- the world ---
 
