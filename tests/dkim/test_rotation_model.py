@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from dmarcops.dkim.lifecycle import UPCOMING, Orders, Plan, Retirement, Stage, Timing
+from dmarcops.dkim.lifecycle import UPCOMING, Orders, Plan, Retirement, Stage, SwitchSigner, Timing
 from dmarcops.dkim.record import Algorithm, judge
 from dmarcops.errors import IllegalTransition, Refused
 from rotation_world import DAY, HOUR, PLAN, World
@@ -44,12 +44,14 @@ class Rotations(RuleBasedStateMachine):
         self.world = World()
         self.mails: list[tuple[str, datetime]] = []
         """Selector and time of each mail that may still arrive."""
+        self.is_slow = False
 
-    @initialize(plan=st.sampled_from(PLANS), rotations=st.integers(0, 2))
-    def begin(self, plan: Plan, rotations: int) -> None:
-        """Begin with nothing, with a key that is verified, or right after a rotation."""
+    @initialize(plan=st.sampled_from(PLANS), rotations=st.integers(0, 2), is_slow=st.booleans())
+    def begin(self, plan: Plan, rotations: int, is_slow: bool) -> None:  # noqa: FBT001 - hypothesis calls it
+        """Begin with nothing, a verified key, or right after a rotation; or with a switch that hangs for two days."""
         world = self.world
         world.plan = plan
+        self.is_slow = is_slow
         for rotation in range(rotations):
             if rotation:
                 world.turn(Orders(start=True))
@@ -60,6 +62,14 @@ class Rotations(RuleBasedStateMachine):
                 world.turn()
                 self.receive_mail("pass")
                 self.sign()
+        if is_slow and rotations:
+            world.turn(Orders(start=True))
+            while not any(isinstance(effect, SwitchSigner) for effect in world.pending()):
+                world.run()
+                world.settle()
+                world.now += HOUR
+                world.tick()
+            self.pass_time(48)
 
     # --- the world ---
 
@@ -240,6 +250,8 @@ class Rotations(RuleBasedStateMachine):
                 if key.stage is Stage.ACTIVE and not key.pending:
                     world.prove(key.selector)
             self.sign()
+            if not self.is_slow and world.now < end - 36 * DAY:
+                self.sign_in_a_held_session()
             self.check_all()
             world.now += 6 * HOUR
         for algorithm in world.plan.algorithms:
