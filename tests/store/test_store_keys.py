@@ -2,7 +2,7 @@
 
 import multiprocessing
 from dataclasses import fields, replace
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from dmarcops.errors import Refused, StoreError
 from dmarcops.store import audit
 from dmarcops.store.engine import Store
 from dmarcops.store.keys import DomainKeys, Hold, domains, hold, holds, load, note_used, resume, save
+from dmarcops.store.retention import prune
 from dmarcops.store.tables import TABLES
 from rotation_world import DAY, START, World
 
@@ -140,6 +141,13 @@ def test_whole_life_is_the_same_when_every_step_goes_through_the_store(store: St
         world.keys = load(store, DOMAIN).keys
         assert world.keys == shadow.keys
     assert {Stage.DESTROYED, Stage.VERIFIED} <= set(world.stages().values())
+
+
+def test_keys_and_trail_stay_when_the_store_is_pruned(store: Store) -> None:
+    known = save(store, load(store, DOMAIN), (BARE,), NOW, events=[event()])
+    prune(store, date(2030, 1, 1))
+    assert load(store, DOMAIN) == known
+    assert len(audit.history(store)) == 1
 
 
 # --- the lock ---------------------------------------------------------------------------------------------------------

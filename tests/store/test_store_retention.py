@@ -55,7 +55,7 @@ def test_prune_deletes_ledger_and_octets_when_they_are_old(store: Store) -> None
     assert prune(store, date(2026, 1, 5)) == Pruned(4, 5, 18, 0, 0)
     assert prune(store, date(2026, 1, 6)) == Pruned(1, 1, 1, 6, 1)
     assert ask(store, "SELECT origin FROM ledger ORDER BY id") == [("new.eml",), ("bad-too.eml",)]
-    assert left(store) == {
+    assert {table: number for table, number in left(store).items() if number or table == "override_reason"} == {
         **dict.fromkeys(("report", "evaluation", "record", "dkim_result", "spf_result"), 1),
         "override_reason": 0,
         "ledger": 2,
