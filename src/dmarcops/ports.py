@@ -299,6 +299,46 @@ class SigningKey:
         return f"SigningKey({self.domain}, {self.selector}, {self.algorithm})"
 
 
+class KeyStore(Protocol):
+    """
+    Where private keys are kept, each under the reference of its domain and selector.
+
+    Must not be able to overwrite: a name that is taken stays what it is. Must give what it was given, whether it is
+    encrypted where it is kept or not. Everything is idempotent. Must never show a key in a log or an error. Failures
+    are `EdgeError`, refusals `UnsafeChangeError`.
+    """
+
+    def reference(self, domain: Domain, selector: Selector) -> str:
+        """Return where a key is or would be kept: a text that tells no secret, for `load` and `delete`."""
+        ...
+
+    def save(self, key: SigningKey) -> str:
+        """
+        Keep a key; when it returns, the key outlasts a crash of the machine. Nothing happens when it is kept already.
+
+        Returns:
+            Its reference.
+
+        Raises:
+            UnsafeChangeError: Another key is kept under that name, or the place is open to others.
+        """
+        ...
+
+    def load(self, reference: str) -> bytes | None:
+        """
+        Give a key as PKCS#8 PEM, `None` when there is none.
+
+        Raises:
+            ConfigError: The reference is not of this store, or the key cannot be decrypted.
+            UnsafeChangeError: Others could have read it.
+        """
+        ...
+
+    def delete(self, reference: str) -> None:
+        """Delete a key; nothing happens when there is none."""
+        ...
+
+
 class Signer(Protocol):
     """
     An MTA's signing configuration.

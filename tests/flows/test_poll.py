@@ -13,7 +13,6 @@ from dmarcops.flows import poll as module
 from dmarcops.flows.poll import Polled, Watch, poll
 from dmarcops.ports import Message
 from dmarcops.store.engine import Store
-from dmarcops.store.locks import exclusive
 from dmarcops.store.runs import load_runs
 from flows_ingest import NOW, ingest
 from sources import Held, Source, document
@@ -35,8 +34,7 @@ def test_poll_notes_in_the_store_how_it_went(store: Store, tmp_path: Path) -> No
 def test_poll_leaves_a_mailbox_to_who_has_it(store: Store, tmp_path: Path) -> None:
     source = Source([[Held("1", document(1))]])
     with ingest(store, tmp_path) as flow:
-        with exclusive(store, "mailbox test") as is_ours, exclusive(store, "mailbox other") as other:
-            assert (is_ours, other) == (True, True)
+        with store.exclusive("mailbox test"), store.exclusive("mailbox other"):
             assert poll(source, flow) == Polled("test", is_busy=True)
         assert poll(source, flow).totals.new == 1
 
@@ -149,7 +147,7 @@ def test_watch_connects_anew_when_waiting_fails(store: Store, tmp_path: Path) ->
 
 def test_watch_waits_for_a_mailbox_that_another_has(store: Store, tmp_path: Path) -> None:
     source, told, stop = Followed([], script=[[Held("1", document(1))]]), list[Polled](), Event()
-    with exclusive(store, "mailbox test"), ingest(store, tmp_path) as flow:
+    with store.exclusive("mailbox test"), ingest(store, tmp_path) as flow:
         Watch(
             source=source,
             ingest=flow,

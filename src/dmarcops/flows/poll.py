@@ -11,10 +11,9 @@ from datetime import timedelta
 from threading import Event
 from time import monotonic
 
-from dmarcops.errors import DmarcopsError, EdgeError, StoreError
+from dmarcops.errors import DmarcopsError, EdgeError, Refused, StoreError
 from dmarcops.flows.ingest import Ingest, Totals
 from dmarcops.ports import MailSource
-from dmarcops.store.locks import exclusive
 from dmarcops.store.runs import save_error, save_ok
 
 FIRST_BACKOFF = 5.0
@@ -44,18 +43,22 @@ def poll(source: MailSource, ingest: Ingest) -> Polled:
         StoreError: The store failed.
     """
     polled = Polled(source.name)
-    with exclusive(ingest.store, f"mailbox {source.name}") as is_ours:
-        if not is_ours:
-            polled.is_busy = True
-            return polled
-        try:
-            ingest.run(source, polled.totals)
-        except EdgeError as error:
-            polled.error = error
-            save_error(ingest.store, source.name, str(error), ingest.clock())
-        else:
-            save_ok(ingest.store, source.name, ingest.clock())
+    try:
+        with ingest.store.exclusive(f"mailbox {source.name}"):
+            _poll(source, ingest, polled)
+    except Refused:
+        polled.is_busy = True
     return polled
+
+
+def _poll(source: MailSource, ingest: Ingest, polled: Polled) -> None:
+    try:
+        ingest.run(source, polled.totals)
+    except EdgeError as error:
+        polled.error = error
+        save_error(ingest.store, source.name, str(error), ingest.clock())
+    else:
+        save_ok(ingest.store, source.name, ingest.clock())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

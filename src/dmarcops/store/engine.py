@@ -19,10 +19,11 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from dmarcops.errors import ConfigError, StoreError
 from dmarcops.store.faults import shown, store_error
+from dmarcops.store.locks import held
 
-HEAD = "0002"
+HEAD = "0003"
 """The newest revision of the schema that this program knows."""
-REVISIONS = frozenset({"0001", HEAD})
+REVISIONS = frozenset({"0001", "0002", HEAD})
 """All revisions that this program can bring up to `HEAD`."""
 VERSION_TABLE = "dmarcops_version"
 """Where the revision of the schema stands; a name of our own, since other programs use alembic too."""
@@ -126,6 +127,21 @@ class Store:
         writer = self._engine.execution_options(dmarcops_writes=True)
         with self._translated(), writer.begin() as connection:
             yield connection
+
+    @contextmanager
+    def exclusive(self, name: str) -> Iterator[None]:
+        """
+        Hold a lock of our own while the block runs, over any number of transactions; a killed process gives it up.
+
+        Args:
+            name: What is locked, in words for a person; each name is a lock of its own.
+
+        Raises:
+            Refused: Another run holds it.
+            StoreError: The lock cannot be made.
+        """
+        with self._translated(), held(self._engine, name):
+            yield
 
     @contextmanager
     def _translated(self) -> Iterator[None]:

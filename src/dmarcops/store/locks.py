@@ -1,8 +1,8 @@
 """
-Locks by name that hold between processes and end with them, however they end.
+Locks that outlast a transaction and end with the process that holds them, however it ends.
 
-In PostgreSQL an advisory lock of a connection of its own, in SQLite a locked file beside the store. Nobody waits: who
-does not get a lock is told so.
+SQLite: a file beside the database, locked by the kernel. PostgreSQL: an advisory lock of a connection of its own.
+Nobody waits: who comes second is refused. Writes nothing into the database.
 """
 
 import fcntl
@@ -12,55 +12,65 @@ from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 
-from sqlalchemy import text
+from sqlalchemy import Engine, text
 
-from dmarcops.errors import StoreError
-from dmarcops.store.engine import Store
+from dmarcops.errors import Refused, StoreError
 
 
 @contextmanager
-def exclusive(store: Store, name: str) -> Iterator[bool]:
+def held(engine: Engine, name: str) -> Iterator[None]:
     """
-    Hold the lock of that name while the block runs, if nobody else does; gives whether it is held.
+    Hold a lock while the block runs.
 
     Args:
-        store: The store that all who ask for the lock use.
-        name: What is locked, such as `mailbox rua`.
+        engine: The store's engine.
+        name: What is locked, in words; each name is a lock of its own.
 
     Raises:
-        StoreError: The store cannot be reached, or the directory of an SQLite store not be written to.
+        Refused: Somebody else holds it.
+        StoreError: The lock cannot be made.
     """
     digest = sha256(name.encode()).digest()
-    if store.sqlite_path is None:
-        key = int.from_bytes(digest[:8], "big", signed=True)
-        with store.read() as connection:
-            held = bool(connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": key}))
-            # The lock is the session's; an open transaction would keep the server from cleaning up.
-            connection.commit()
-            try:
-                yield held
-            finally:
-                if held:
-                    connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": key})
+    if engine.dialect.name == "sqlite":
+        with _file(Path(engine.url.database or ""), digest) as is_ours:
+            _refuse(name, is_ours=is_ours)
+            yield
         return
-    path = Path(f"{store.sqlite_path}.{digest.hex()[:16]}.lock")
+    with engine.connect() as connection:
+        # Outside the pool, so that closing it ends the session and with it the lock.
+        connection.detach()
+        key = int.from_bytes(digest[:8], "big", signed=True)
+        is_ours = connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": key})
+        connection.commit()
+        _refuse(name, is_ours=bool(is_ours))
+        yield
+
+
+@contextmanager
+def _file(database: Path, digest: bytes) -> Iterator[bool]:
+    folder = database.with_name(f"{database.name}-locks")
     try:
-        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        folder.mkdir(mode=0o700, exist_ok=True)
+        # The file stays: one that is removed could be locked by two, each on a file of its own.
+        file = os.open(folder / digest.hex()[:32], os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise StoreError(
-            f"cannot make the lock file {path}: {error.strerror}",
-            hint="check the permissions of the directory that the store is in",
+            f"no lock can be made in {folder}: {error.strerror}", hint="check the permissions of the store's directory"
         ) from error
     try:
-        yield _is_ours(file)
+        yield _is_locked(file)
     finally:
-        # The file stays: to delete it would let two hold a lock, each on a file of its own.
         os.close(file)
 
 
-def _is_ours(file: int) -> bool:
+def _is_locked(file: int) -> bool:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True
+
+
+def _refuse(name: str, *, is_ours: bool) -> None:
+    if not is_ours:
+        raise Refused("lock", f"another run is at work on {name}", hint="it ends by itself; the next run goes on")

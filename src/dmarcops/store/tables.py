@@ -396,5 +396,90 @@ class SettingRow(Row, table=True):
     value: str
 
 
+class DkimDomainRow(Row, table=True):
+    """A domain that there are keys of; `revision` counts the saves, `last_run` is when the last one was."""
+
+    __tablename__ = "dkim_domain"
+    __table_args__ = _CHILD
+
+    domain: str = Field(primary_key=True)
+    revision: int = Field(sa_type=BigInteger)
+    last_run: datetime = Field(sa_type=MOMENT)
+
+
+class DkimKeyRow(Row, table=True):
+    """
+    A DKIM key as `dkim.lifecycle.Key` has it, without its private half: `reference` says where that is kept.
+
+    `position` is its place among the keys of the domain; `pending` are its effects as JSON.
+    """
+
+    __tablename__ = "dkim_key"
+    __table_args__ = _CHILD
+
+    domain: str = Field(primary_key=True)
+    selector: str = Field(primary_key=True)
+    position: int
+    algorithm: str
+    bits: int
+    stage: str
+    since: datetime = Field(sa_type=MOMENT)
+    created: datetime = Field(sa_type=MOMENT)
+    pending: str
+    record: str
+    published: str
+    reference: str
+    urgency: str
+    turn: int
+    seen: datetime | None = Field(sa_type=MOMENT)
+    activated: datetime | None = Field(sa_type=MOMENT)
+    relieved: datetime | None = Field(sa_type=MOMENT)
+    last_signed: datetime | None = Field(sa_type=MOMENT)
+    replaced_by: str | None
+    is_leaked: bool
+    is_recalled: bool
+
+
+class DkimSelectorRow(Row, table=True):
+    """A selector that was ever used for a domain; never deleted, so that it never is again."""
+
+    __tablename__ = "dkim_selector"
+    __table_args__ = _CHILD
+
+    domain: str = Field(primary_key=True)
+    selector: str = Field(primary_key=True)
+    used_at: datetime = Field(sa_type=MOMENT)
+
+
+class HoldRow(Row, table=True):
+    """A domain whose keys (`dkim`) or policy (`policy`) stay as they are until a person resumes."""
+
+    __tablename__ = "hold"
+    __table_args__ = _CHILD
+
+    domain: str = Field(primary_key=True)
+    what: str = Field(primary_key=True)
+    reason: str
+    who: str
+    at: datetime = Field(sa_type=MOMENT)
+
+
+class AuditRow(Row, table=True):
+    """One entry of the audit trail; `digest` is over the entry and the digest before it."""
+
+    __tablename__ = "audit"
+    __table_args__ = (Index("ix_audit_domain", "domain"),)
+
+    id: int = Field(primary_key=True, sa_type=KEY, sa_column_kwargs=_GIVEN)
+    at: datetime = Field(sa_type=MOMENT)
+    domain: str
+    who: str
+    action: str
+    detail: str
+    dns_before: str | None
+    dns_after: str | None
+    digest: str
+
+
 TABLES = Row.metadata.tables
 """All tables by their names, for SQLAlchemy Core."""

@@ -1,0 +1,1 @@
+"""Where private keys are kept: files, AWS Secrets Manager, AWS SSM. One adapter a file; none signs or publishes."""

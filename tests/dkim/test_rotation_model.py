@@ -1,0 +1,280 @@
+"""
+Rotations in any order of events: ticks, effects, crashes before and after each of them, orders, slow DNS, strays.
+
+What must hold at every moment, whatever happens, is said by the invariants of the machine; at the end of each run the
+world is left alone, and has to come to rest.
+"""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from dmarcops.dkim.lifecycle import UPCOMING, Orders, Plan, Retirement, Stage, SwitchSigner, Timing
+from dmarcops.dkim.record import Algorithm, judge
+from dmarcops.errors import IllegalTransition, Refused
+from rotation_world import DAY, HOUR, PLAN, World
+
+QUEUE = 5 * DAY
+PLANS = (
+    replace(PLAN, algorithms=(Algorithm.ED25519,), timing=Timing()),
+    # Hardly any floor under the old key's time, so that only what is known of its mail keeps it.
+    replace(PLAN, algorithms=(Algorithm.ED25519,), timing=Timing(retire_after=HOUR, heed_reports=False)),
+    replace(PLAN, algorithms=(Algorithm.ED25519,), timing=Timing(rotate_every=4 * DAY), standby=True),
+    Plan(
+        domain="example.com",
+        signers=("mta1",),
+        aliases=("example.net",),
+        algorithms=(Algorithm.ED25519, Algorithm.RSA),
+        retire=Retirement.DELETE,
+        timing=Timing(rotate_every=10 * DAY, revoked_for=3 * DAY),
+    ),
+)
+GONE = (Stage.RETIRED, Stage.DESTROYED)
+
+
+class Rotations(RuleBasedStateMachine):
+    """All that can happen to the keys of a domain."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.world = World()
+        self.mails: list[tuple[str, datetime]] = []
+        """Selector and time of each mail that may still arrive."""
+        self.is_slow = False
+
+    @initialize(plan=st.sampled_from(PLANS), rotations=st.integers(0, 2), is_slow=st.booleans())
+    def begin(self, plan: Plan, rotations: int, is_slow: bool) -> None:  # noqa: FBT001 - hypothesis calls it
+        """Begin with nothing, a verified key, or right after a rotation; or with a switch that hangs for two days."""
+        world = self.world
+        world.plan = plan
+        self.is_slow = is_slow
+        for rotation in range(rotations):
+            if rotation:
+                world.turn(Orders(start=True))
+            while not world.keys or not any(
+                key.stage is Stage.VERIFIED and key.turn == rotation + 1 for key in world.keys
+            ):
+                world.now += HOUR
+                world.turn()
+                self.receive_mail("pass")
+                self.sign()
+        if is_slow and rotations:
+            world.turn(Orders(start=True))
+            while not any(isinstance(effect, SwitchSigner) for effect in world.pending()):
+                world.run()
+                world.settle()
+                world.now += HOUR
+                world.tick()
+            self.pass_time(48)
+
+    # --- the world ---
+
+    def sign(self) -> None:
+        """Have each signer sign a mail with what it is set to now."""
+        world = self.world
+        self.mails = [mail for mail in self.mails if mail[1] + QUEUE >= world.now]
+        for selector in set(world.signers.values()):
+            if world.key(selector).stage is Stage.RETIRING:
+                world.last_signed[selector] = world.now
+            self.mails.append((selector, world.now))
+
+    @rule(hours=st.sampled_from((0.01, 1, 6, 24, 48, 100, 200, 24 * 35)))
+    def pass_time(self, hours: float) -> None:
+        self.sign()
+        self.world.now += timedelta(hours=hours)
+        self.sign()
+
+    @rule(number=st.integers(0, 1))
+    def reach_a_server(self, number: int) -> None:
+        server = sorted(self.world.servers)[number]
+        self.world.servers[server] = dict(self.world.zone)
+
+    @rule()
+    def reach_the_resolver(self) -> None:
+        self.world.resolver = dict(self.world.zone)
+
+    @rule(verdict=st.sampled_from(("pass", "pass", "pass", "inconclusive", "fail")))
+    def receive_mail(self, verdict: str) -> None:
+        for key in self.world.keys:
+            if key.stage is Stage.ACTIVE and not key.pending:
+                self.world.evidence[key.selector] = verdict
+
+    @rule()
+    def report(self) -> None:
+        """Receive the aggregate reports of yesterday."""
+        self.world.reported_until = self.world.now - DAY
+        for selector, signed in self.mails:
+            if signed <= self.world.now - DAY:
+                self.world.last_reported[selector] = self.world.now - DAY
+
+    @precondition(lambda self: self.world.signers)
+    @rule(data=st.data())
+    def stray(self, data: st.DataObject) -> None:
+        """Have a signer come back with a former configuration, or with none."""
+        world = self.world
+        place = data.draw(st.sampled_from(sorted(world.signers)))
+        former = [key.selector for key in world.keys if key.stage is Stage.RETIRING and key.algorithm is place[2]]
+        selector = data.draw(st.sampled_from([None, *former]))
+        if selector is None:
+            del world.signers[place]
+        else:
+            world.signers[place] = selector
+        self.sign()
+
+    @rule()
+    def sign_in_a_held_session(self) -> None:
+        """Have a session that was open before the switch send one more mail, by the old key; it is seen."""
+        for key in self.world.keys:
+            if key.stage is Stage.RETIRING:
+                self.world.last_signed[key.selector] = self.world.now
+                self.mails.append((key.selector, self.world.now))
+
+    # --- the program ---
+
+    @rule()
+    def tick(self) -> None:
+        self.world.tick()
+
+    @rule()
+    def do_all(self) -> None:
+        self.world.run()
+
+    @precondition(lambda self: self.world.pending())
+    @rule(data=st.data(), survives=st.booleans())
+    def do_one(self, data: st.DataObject, survives: bool) -> None:  # noqa: FBT001 - hypothesis calls it
+        """Run one effect; killed before it is acknowledged or not."""
+        effect = data.draw(st.sampled_from(self.world.pending()))
+        if survives:
+            self.world.run([effect])
+        else:
+            self.world.act(effect)
+
+    @rule(hours=st.integers(1, 1000))
+    def jump_back(self, hours: int) -> None:
+        """Have a clock that jumped back: nothing may move then."""
+        world, before = self.world, self.world.keys
+        now, world.now = world.now, world.now - timedelta(hours=hours)
+        with pytest.raises(Refused, match="clock"):
+            world.tick(facts=replace(world.facts(), last_run=now))
+        world.now = now
+        assert world.keys == before
+
+    # --- people ---
+
+    @rule()
+    def order_a_start(self) -> None:
+        self.world.tick(Orders(start=True))
+
+    @rule()
+    def order_a_rollback(self) -> None:
+        before = self.world.keys
+        try:
+            self.world.tick(Orders(rollback=True))
+        except Refused:
+            assert self.world.keys == before
+
+    @precondition(lambda self: self.world.keys)
+    @rule(data=st.data())
+    def order_an_emergency(self, data: st.DataObject) -> None:
+        key = data.draw(st.sampled_from(self.world.keys))
+        try:
+            self.world.tick(Orders(emergency=key.selector))
+        except IllegalTransition:
+            assert key.stage in GONE
+
+    @rule(holds=st.sampled_from(((), (), ("a person",))))
+    def hold(self, holds: tuple[str, ...]) -> None:
+        self.world.holds = holds
+
+    @rule()
+    def step_the_policy(self) -> None:
+        self.world.policy_step = self.world.now
+
+    # --- what must hold ---
+
+    @invariant()
+    def what_signs_is_published_and_proved(self) -> None:
+        world = self.world
+        for selector in world.signers.values():
+            key = world.key(selector)
+            if not key.is_leaked:
+                assert world.zone[key.name] == key.record
+                assert all(zone[key.name] == key.record for zone in world.servers.values()), "not everywhere"
+
+    @invariant()
+    def mail_under_way_can_be_verified(self) -> None:
+        world = self.world
+        for selector, signed in self.mails:
+            key = world.key(selector)
+            if not key.is_leaked and signed + QUEUE >= world.now:
+                assert world.zone[key.name] == key.record
+
+    @invariant()
+    def one_key_of_each_algorithm_signs(self) -> None:
+        for algorithm in self.world.plan.algorithms:
+            assert sum(key.is_signing for key in self.world.keys if key.algorithm is algorithm) <= 1
+            assert sum(key.stage in UPCOMING for key in self.world.keys if key.algorithm is algorithm) <= 2
+
+    @invariant()
+    def what_is_published_is_kept(self) -> None:
+        for key in self.world.keys:
+            text = self.world.zone.get(key.name)
+            if text is not None and judge((text.encode(),)).is_ours:
+                assert key.selector in self.world.kept
+
+    @invariant()
+    def nothing_is_asked_before_it_is_published(self) -> None:
+        self.world.facts()
+        assert not self.world.asked
+
+    @invariant()
+    def selectors_are_never_used_twice(self) -> None:
+        assert len(self.world.used) == len(set(self.world.used)) == len(self.world.keys)
+
+    def teardown(self) -> None:
+        """Leave the world alone: all comes to rest, with one key that signs and is verified."""
+        world = self.world
+        world.holds, world.policy_step = (), None
+        world.evidence.clear()
+        world.plan = replace(
+            world.plan, timing=replace(world.plan.timing, rotate_every=1000 * DAY, heed_reports=False), standby=False
+        )
+        end = world.now + 40 * DAY
+        while world.now < end:
+            world.turn()
+            for key in world.keys:
+                if key.stage is Stage.ACTIVE and not key.pending:
+                    world.prove(key.selector)
+            self.sign()
+            if not self.is_slow and world.now < end - 36 * DAY:
+                self.sign_in_a_held_session()
+            self.check_all()
+            world.now += 6 * HOUR
+        for algorithm in world.plan.algorithms:
+            line = [key for key in world.keys if key.algorithm is algorithm]
+            (signing,) = (key for key in line if key.is_signing)
+            assert signing.stage is Stage.VERIFIED
+            assert not signing.is_leaked
+            assert {key.stage for key in line if key is not signing} <= {*UPCOMING, *GONE}
+            assert set(world.signers.values()) >= {signing.selector}
+
+    def check_all(self) -> None:
+        self.what_signs_is_published_and_proved()
+        self.mail_under_way_can_be_verified()
+        self.one_key_of_each_algorithm_signs()
+        self.what_is_published_is_kept()
+
+
+TestRotations = Rotations.TestCase
+TestRotations.settings = settings(
+    max_examples=40,
+    stateful_step_count=60,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    # A run that fails is long; made shorter, it takes minutes: remove this line to have that done.
+    phases=[Phase.reuse, Phase.generate],
+)
