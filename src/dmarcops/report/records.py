@@ -1,8 +1,8 @@
 """
 The records of a report (RFC 9990 sections 3.1.1.7-14). Does no I/O.
 
-Most records of a large report differ in source and count only. What else they say is looked up by its raw texts, so
-each distinct `Evaluation` is read and checked once.
+Most records of a large report differ in source and count only. What else they say is looked up by its XML, so each
+distinct `Evaluation` is read and checked once.
 """
 
 import hashlib
@@ -43,7 +43,6 @@ _AUTH_RESULTS = ("dkim", "spf")
 _DKIM = ("domain", "selector", "result", "human_result")
 _SPF = ("domain", "scope", "result", "human_result")
 
-_Key = tuple[object, ...]
 _NoteKeys = tuple[tuple[str, str, str], ...]
 
 
@@ -57,7 +56,7 @@ class RecordReader:
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
-        self._memo: dict[_Key, tuple[Evaluation, str, _NoteKeys]] = {}
+        self._memo: dict[str, tuple[Evaluation, str, _NoteKeys]] = {}
         self._lines: list[str] = []
         self._author_domains: set[Domain] = set()
         self.is_9990 = False
@@ -94,29 +93,22 @@ class RecordReader:
         found = (name for name in self._author_domains if name != policy_domain and not name.endswith(parent))
         return sorted(found)[:_OUTSIDE]
 
-    def _split(self, record: etree._Element) -> tuple[str | None, str | None, _Key]:
-        """The texts of source and count, and the raw texts of all else."""
+    def _split(self, record: etree._Element) -> tuple[str | None, str | None, str]:
+        """Take the texts of source and count out of the record, and give them and all that is left, written as XML."""
         names = self._reader.names
         source_ip = count = None
-        key: list[object] = []
-        for child in record:
-            if names[child.tag] != "row":
-                key.append(_raw(child))
+        for row in record:
+            if names[row.tag] != "row":
                 continue
-            key.append(child.text)
-            for field in child:
+            for field in row:
                 name = names[field.tag]
                 if name == "source_ip" and source_ip is None:
-                    source_ip = field.text
-                    key.append(field.tail)
+                    source_ip, field.text = field.text, None
                 elif name == "count" and count is None:
-                    count = field.text
-                    key.append(field.tail)
-                else:
-                    key.append(_raw(field))
-        return source_ip, count, tuple(key)
+                    count, field.text = field.text, None
+        return source_ip, count, etree.tostring(record, encoding="unicode", with_tail=False)
 
-    def _learn(self, element: etree._Element, key: _Key) -> tuple[Evaluation, str, _NoteKeys]:
+    def _learn(self, element: etree._Element, key: str) -> tuple[Evaluation, str, _NoteKeys]:
         """Read an evaluation met for the first time, and what is to be noted for each record that has it."""
         if len(self._memo) >= _MEMO:
             self._memo.clear()
@@ -241,15 +233,6 @@ class RecordReader:
             values.spf_result(result, notes, f"{path}/result"),
             human,
         )
-
-
-def _raw(element: etree._Element) -> _Key:
-    """
-    All texts of an element, and the shape of its tree.
-
-    Tags and numbers of children in document order fix the tree, so two elements with the same value say the same.
-    """
-    return tuple([(child.tag, child.text, child.tail, len(child)) for child in element.iter()])
 
 
 def _digest(evaluation: Evaluation) -> str:
