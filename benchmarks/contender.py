@@ -1,13 +1,16 @@
 """
 One measure: a contender reads all files of a folder, in a process of its own. Prints a line of JSON.
 
-Run as `python contender.py NAME FOLDER`. What a contender needs once (modules, databases, a store's schema) is there
-before the clock starts, for each of them, so that a measure is of the work alone. Imports only what its contender
-needs, since parsedmarc is in another environment.
+Run as `python contender.py NAME FOLDER WARM-UP CORES`. WARM-UP is a report that is read before the clock starts: what a
+contender needs once (modules, databases, a store's schema) is there then, for each of them. Imports only what its
+contender needs, since parsedmarc is in another environment.
 """
 
+import atexit
 import json
+import os
 import resource
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -20,22 +23,24 @@ Contender = Callable[[Sequence[Path]], int]
 """Reads the files; returns how many records were in them."""
 
 
-def parsedmarc(files: Sequence[Path]) -> Contender:
+def parsedmarc() -> Contender:
     """Parse with parsedmarc, without network or database: what it does before any output."""
-    from parsedmarc import parse_report_file  # type: ignore[import-not-found]  # noqa: PLC0415 - see above
+    from parsedmarc import ParserError, parse_report_file  # type: ignore[import-not-found]  # noqa: PLC0415 - see above
 
     def parse(files: Sequence[Path]) -> int:
         records = 0
         for file in files:
-            report = parse_report_file(str(file), offline=True, always_use_local_files=True)
-            records += len(report["report"]["records"])
+            try:
+                report = parse_report_file(str(file), offline=True, always_use_local_files=True)["report"]
+            except ParserError:
+                continue
+            records += len(report.get("records", ()))
         return records
 
-    parse(_first_small(files))  # it loads its map of addresses with the first report
     return parse
 
 
-def floor(_files: Sequence[Path]) -> Contender:
+def floor() -> Contender:
     """Unpack with the standard library, and let lxml parse into nothing: what nobody who uses it can be faster than."""
     from email import message_from_bytes  # noqa: PLC0415 - see above
     from gzip import decompress  # noqa: PLC0415 - see above
@@ -60,17 +65,19 @@ def floor(_files: Sequence[Path]) -> Contender:
     return parse
 
 
-def parsing(_files: Sequence[Path]) -> Contender:
+def parsing() -> Contender:
     """Unpack and parse with dmarcops; the records go nowhere."""
     from dmarcops.report.parse import read  # noqa: PLC0415 - see above
     from dmarcops.report.unpack import Payload, unpack  # noqa: PLC0415 - see above
 
     class Nowhere:
+        """A sink that keeps nothing."""
+
         def add(self, records: Sequence[object], /) -> None:
-            pass
+            """Do nothing."""
 
         def restart(self) -> None:
-            pass
+            """Do nothing."""
 
     def parse(files: Sequence[Path]) -> int:
         records = 0
@@ -84,52 +91,52 @@ def parsing(_files: Sequence[Path]) -> Contender:
     return parse
 
 
-def ingest(files: Sequence[Path], jobs: str) -> Contender:
+def ingest(jobs: str) -> Contender:
     """Run `dmarcops ingest` into a new SQLite store."""
     from dmarcops.cli.main import outcome  # noqa: PLC0415 - see above
 
-    store = Path(tempfile.mkdtemp(dir=Path(sys.argv[2]).parent)) / "store.db"
+    folder = tempfile.mkdtemp(prefix="store-")
 
     def run(files: Sequence[Path]) -> int:
-        command = ["--store", f"sqlite:///{store}", "ingest", "--jobs", jobs, "--format", "json", *map(str, files)]
+        paths = map(str, {file.parent for file in files} if len(files) > 1 else files)
+        command = ["--store", f"sqlite:///{folder}/store.db", "ingest", "--jobs", jobs, "--format", "json", *paths]
         with redirect_stdout(StringIO()) as said:
             if outcome(command):
                 sys.exit("dmarcops ingest failed")
         records: int = json.loads(said.getvalue())["records"]
         return records
 
-    run(_first_small(files))  # makes the schema
-    return lambda files: run([files[0].parent])
+    atexit.register(shutil.rmtree, folder)
+    return run
 
 
-def _first_small(files: Sequence[Path]) -> list[Path]:
-    return [min(files[0].parents[1].glob("small/*"))]
-
-
-CONTENDERS: dict[str, Callable[[Sequence[Path]], Contender]] = {
+CONTENDERS: dict[str, Callable[[], Contender]] = {
     "parsedmarc": parsedmarc,
     "floor": floor,
     "parsing": parsing,
-    "ingest-1": lambda files: ingest(files, "1"),
-    "ingest-2": lambda files: ingest(files, "2"),
+    "ingest-1": lambda: ingest("1"),
+    "ingest-2": lambda: ingest("2"),
 }
 
 
-def main(name: str, folder: Path) -> None:
+def main(name: str, folder: Path, warm_up: Path, cores: Sequence[int]) -> None:
     """Measure the contender on the folder."""
-    files = sorted(folder.iterdir())
-    contender = CONTENDERS[name](files)
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, cores)
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    run = CONTENDERS[name]()
+    run([warm_up])
     started, worked = perf_counter(), process_time()
-    records = contender(files)
+    records = run(files)
     measured = {
         "seconds": perf_counter() - started,
         "cpu_seconds": process_time() - worked,
         "reports": len(files),
         "records": records,
-        "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
+        "peak_kib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
     }
     sys.stdout.write(json.dumps(measured) + "\n")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]))
+    main(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), [int(core) for core in sys.argv[4].split(",")])
