@@ -6,11 +6,14 @@ process that only it can bring down, and the one that does so is told of in the 
 """
 
 import multiprocessing
+import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
 from types import TracebackType
 from typing import Self
 
@@ -98,7 +101,7 @@ class Lookers:
         # Neither threads nor an open database go over into a process that is started anew.
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(["dmarcops.flows.look"])
-        return ProcessPoolExecutor(self._jobs, mp_context=context)
+        return ProcessPoolExecutor(self._jobs, mp_context=context, initializer=_end_with_parent)
 
     def _submit(self, pool: ProcessPoolExecutor, messages: Sequence[Message]) -> "Future[list[Looked]]":
         with suppress(BrokenProcessPool):
@@ -111,7 +114,7 @@ class Lookers:
         """Look at a message that may have killed a worker, in a process of its own."""
         context = multiprocessing.get_context("forkserver")
         try:
-            with ProcessPoolExecutor(1, mp_context=context) as alone:
+            with ProcessPoolExecutor(1, mp_context=context, initializer=_end_with_parent) as alone:
                 return alone.submit(look, message, self._rules).result()
         except BrokenProcessPool:
             reason = "looking at it ended the process: out of memory, or killed"
@@ -121,3 +124,15 @@ class Lookers:
 
 def _look_at(messages: Sequence[Message], rules: Rules) -> list[Looked]:
     return [look(message, rules) for message in messages]
+
+
+def _end_with_parent() -> None:
+    """Let this worker end when the process that it works for is killed, instead of waiting for work for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_wait_and_end, args=(parent,), daemon=True).start()
+
+
+def _wait_and_end(parent: BaseProcess) -> None:
+    parent.join()
+    os._exit(1)
