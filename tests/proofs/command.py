@@ -35,7 +35,7 @@ class Ended:
 
 
 def start(
-    *arguments: str | Path, before: Sequence[str] = (), env: Mapping[str, str] | None = None, **options: Any
+    *arguments: str | Path, before: Sequence[str] = (), env: Mapping[str, str] | None = None, cwd: Path | None = None
 ) -> "subprocess.Popen[str]":
     """Start `dmarcops` in a session of its own; `before` is what runs it."""
     # A worker that is killed writes no coverage, and one that is timed is not to be slowed down by it.
@@ -47,14 +47,20 @@ def start(
         text=True,
         start_new_session=True,
         env=environment | {"PYTHONPATH": SRC} | dict(env or {}),
-        **options,
+        cwd=cwd,
     )
 
 
-def dmarcops(*arguments: str | Path, timeout: float = 120, **options: Any) -> Ended:
+def dmarcops(
+    *arguments: str | Path,
+    timeout: float = 120,
+    before: Sequence[str] = (),
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+) -> Ended:
     """Run `dmarcops` to its end; fails when that takes longer than `timeout` seconds."""
     started = time.monotonic()
-    process = start(*arguments, **options)
+    process = start(*arguments, before=before, env=env, cwd=cwd)
     peak = 0
     while process.poll() is None:
         peak = max(peak, *(peak_kib(pid) for pid in of_session(process.pid)), 0)
