@@ -17,7 +17,7 @@ from multiprocessing.process import BaseProcess
 from types import TracebackType
 from typing import Self
 
-from dmarcops.flows.look import Looked, Rules, look
+from dmarcops.flows.look import Looked, Rules, look, with_raw, without_raw
 from dmarcops.ports import Message
 from dmarcops.store.intake import IncomingRejection, Outcome
 
@@ -82,7 +82,7 @@ class Lookers:
                 looked = task.future.result()
             except BrokenProcessPool:
                 looked = [self._look_alone(message) for message in task.messages]
-            yield from looked
+            yield from map(with_raw, task.messages, looked)
 
     def close(self) -> None:
         """End the processes; what they have in hand is given up."""
@@ -123,7 +123,7 @@ class Lookers:
 
 
 def _look_at(messages: Sequence[Message], rules: Rules) -> list[Looked]:
-    return [look(message, rules) for message in messages]
+    return [without_raw(look(message, rules)) for message in messages]
 
 
 def _end_with_parent() -> None:

@@ -32,6 +32,8 @@ MAX_SIGNATURES = 100
 """DKIM signatures of one record above which it is noted (RFC 9990 section 3.1.3)."""
 _MEMO = 4096
 """Evaluations remembered at a time; more are read anew, so that memory stays flat."""
+_MEMO_LENGTH = 8 << 20
+"""Characters of their XML."""
 _OUTSIDE = 10
 
 _RECORD = ("row", "identifiers", "auth_results")
@@ -57,6 +59,7 @@ class RecordReader:
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
         self._memo: dict[str, tuple[Evaluation, str, _NoteKeys]] = {}
+        self._memo_length = 0
         self._lines: list[str] = []
         self._author_domains: set[Domain] = set()
         self.is_9990 = False
@@ -110,8 +113,9 @@ class RecordReader:
 
     def _learn(self, element: etree._Element, key: str) -> tuple[Evaluation, str, _NoteKeys]:
         """Read an evaluation met for the first time, and what is to be noted for each record that has it."""
-        if len(self._memo) >= _MEMO:
+        if len(self._memo) >= _MEMO or self._memo_length >= _MEMO_LENGTH:
             self._memo.clear()
+            self._memo_length = 0
         notes = self._reader.notes
         notes.start_log()
         before = self._reader.take_extensions()
@@ -120,6 +124,7 @@ class RecordReader:
         self._look_at(evaluation)
         known = (evaluation, _digest(evaluation), notes.end_log())
         self._memo[key] = known
+        self._memo_length += len(key)
         return known
 
     def _look_at(self, evaluation: Evaluation) -> None:
