@@ -4,6 +4,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -73,15 +74,16 @@ def test_unreadable_file_is_told_and_the_others_are_stored(tmp_path: Path) -> No
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of two megabytes."""
-    mount = tmp_path / "disk"
-    mount.mkdir()
+def small_disk() -> Iterator[Path]:
+    """A file system of two megabytes; not in a folder of pytest's, which it may move before this is unmounted."""
+    mount = Path(tempfile.mkdtemp(prefix="dmarcops-test-disk-"))
     command = ("mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(mount))
     if not AS_ROOT or subprocess.run(command, check=False, capture_output=True).returncode:
+        mount.rmdir()
         pytest.skip("only root may mount a small file system")
     yield mount
     subprocess.run(["umount", mount], check=True)
+    mount.rmdir()
 
 
 def test_full_disk_is_told_and_what_was_done_stays(small_disk: Path, tmp_path: Path) -> None:
