@@ -45,7 +45,30 @@ _AUTH_RESULTS = ("dkim", "spf")
 _DKIM = ("domain", "selector", "result", "human_result")
 _SPF = ("domain", "scope", "result", "human_result")
 
-_NoteKeys = tuple[tuple[str, str, str], ...]
+_Known = tuple[Evaluation, str, tuple[tuple[str, str, str], ...]]
+"""An evaluation, its digest, and what is noted for each record that has it."""
+
+
+class _Memo:
+    """Evaluations by their XML: so many that they are worth it, and so few that memory stays flat."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, _Known] = {}
+        self._length = 0
+
+    def get(self, key: str) -> _Known | None:
+        return self._known.get(key)
+
+    def add(self, key: str, known: _Known) -> None:
+        if len(self._known) >= _MEMO or self._length >= _MEMO_LENGTH:
+            self._known.clear()
+            self._length = 0
+        self._known[key] = known
+        self._length += len(key)
+
+
+_OF_ALL_REPORTS = _Memo()
+"""Day by day a reporter says the same of the same senders: what was read of one report is known in the next."""
 
 
 class RecordReader:
@@ -58,8 +81,7 @@ class RecordReader:
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
-        self._memo: dict[str, tuple[Evaluation, str, _NoteKeys]] = {}
-        self._memo_length = 0
+        self._memo = _Memo()
         self._lines: list[str] = []
         self._author_domains: set[Domain] = set()
         self.is_9990 = False
@@ -111,20 +133,24 @@ class RecordReader:
                     count, field.text = field.text, None
         return source_ip, count, etree.tostring(record, encoding="unicode", with_tail=False)
 
-    def _learn(self, element: etree._Element, key: str) -> tuple[Evaluation, str, _NoteKeys]:
-        """Read an evaluation met for the first time, and what is to be noted for each record that has it."""
-        if len(self._memo) >= _MEMO or self._memo_length >= _MEMO_LENGTH:
-            self._memo.clear()
-            self._memo_length = 0
+    def _learn(self, element: etree._Element, key: str) -> _Known:
+        """Read an evaluation met for the first time in this report."""
         notes = self._reader.notes
-        notes.start_log()
-        before = self._reader.take_extensions()
-        evaluation = self._evaluation(element)
-        self._reader.put_back(before)
-        self._look_at(evaluation)
-        known = (evaluation, _digest(evaluation), notes.end_log())
-        self._memo[key] = known
-        self._memo_length += len(key)
+        # Under other limits the same text may be refused.
+        key_of_all = f"{self._reader.limits.text_length} {key}"
+        known = _OF_ALL_REPORTS.get(key_of_all)
+        if known is None:
+            notes.start_log()
+            before = self._reader.take_extensions()
+            evaluation = self._evaluation(element)
+            self._reader.put_back(before)
+            known = (evaluation, _digest(evaluation), notes.end_log())
+            _OF_ALL_REPORTS.add(key_of_all, known)
+        else:
+            for note in known[2]:
+                notes.count(note)
+        self._look_at(known[0])
+        self._memo.add(key, known)
         return known
 
     def _look_at(self, evaluation: Evaluation) -> None:
