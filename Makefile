@@ -5,6 +5,7 @@
 PYTHON =
 SETUP = PYTHON="$(PYTHON)" infra/setup.sh
 BIN = .venv/bin
+FUZZ = -max_total_time=600 -timeout=20 -max_len=50000
 DEMO = $(BIN)/dmarcops --store sqlite:///demo.db
 
 help:
@@ -12,6 +13,7 @@ help:
 	@echo "make test          lint, types, contracts, docs and every test, with coverage"
 	@echo "make lint          ruff, mypy, import contracts, docstrings"
 	@echo "make bench         throughput and memory, beside parsedmarc and bare lxml"
+	@echo "make fuzz          fuzz the reader for ten minutes; FUZZ=options of libFuzzer"
 	@echo "make docs          build/docs/index.html; a warning is an error"
 	@echo "make requirements  pin the newest versions anew in requirements/"
 	@echo "make clean         remove .venv, builds, caches and demo.db"
@@ -39,6 +41,11 @@ bench:
 	@$(SETUP) base
 	$(BIN)/python benchmarks/run.py
 
+fuzz:
+	@$(SETUP) base test
+	@mkdir -p build/fuzz
+	cd build/fuzz && ../../$(BIN)/python ../../tests/fuzz/fuzz_reader.py $(FUZZ)
+
 requirements:
 	@$(SETUP) lock
 	infra/lock-requirements.sh $(BIN)/python
@@ -57,4 +64,4 @@ run-lint:
 run-docs:
 	$(BIN)/sphinx-build -W --keep-going -q -b html docs build/docs
 
-.PHONY: help demo test lint docs bench requirements clean run-lint run-docs
+.PHONY: help demo test lint docs bench fuzz requirements clean run-lint run-docs

@@ -26,3 +26,5 @@ lock docs --group docs --constraint requirements/base.txt --constraint requireme
 lock build --group build --constraint requirements/base.txt --constraint requirements/test.txt \
     --constraint requirements/lint.txt --constraint requirements/docs.txt
 lock lock --group lock
+# Measured beside dmarcops, in an environment of its own: none of its versions need agree with ours.
+lock bench --group bench

@@ -1,9 +1,13 @@
 """From the configuration to the objects that the flows work with. Decides nothing, and does no I/O but opening them."""
 
+import fcntl
+import os
 import pkgutil
+import shutil
+import stat
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib import import_module
@@ -30,6 +34,9 @@ from dmarcops.settings import MailboxSettings
 from dmarcops.store.address_key import address_key
 from dmarcops.store.engine import Store
 
+_FOLDER = "dmarcops-run-"
+_LOCK = "lock"
+
 
 def open_store(config: Config) -> Store:
     """
@@ -45,9 +52,33 @@ def open_store(config: Config) -> Store:
 
 @contextmanager
 def private_folder() -> Iterator[Path]:
-    """Give a temporary folder that only this user can look into; it is deleted afterwards."""
-    with tempfile.TemporaryDirectory(prefix="dmarcops-") as folder:
+    """
+    Give a temporary folder that only this user can look into; it is deleted afterwards.
+
+    What a killed process has left is deleted too: a folder is in use as long as its process holds the lock in it.
+    """
+    _delete_abandoned()
+    with tempfile.TemporaryDirectory(prefix=_FOLDER) as folder, Path(folder, "new").open("wb") as lock:
+        # Only under its name when it is held, so that nobody takes the folder for abandoned in between.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        Path(lock.name).rename(Path(folder, _LOCK))
         yield Path(folder)
+
+
+def _delete_abandoned() -> None:
+    for folder in Path(tempfile.gettempdir()).glob(f"{_FOLDER}*"):
+        # Not locked: it is in use, or gone already.
+        with suppress(OSError):
+            if _is_ours(folder):
+                with Path(folder, _LOCK).open("rb") as lock:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    shutil.rmtree(folder)
+
+
+def _is_ours(folder: Path) -> bool:
+    """Tell whether this user made it: others may have put anything under such a name."""
+    status = folder.lstat()
+    return stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid()
 
 
 def clock() -> datetime:

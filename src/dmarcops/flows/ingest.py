@@ -25,6 +25,8 @@ from dmarcops.store.reports import MessageResult, record
 
 BATCH_RECORDS = 20_000
 """Records after which a transaction is closed; a larger report has one of its own."""
+BATCH_OCTETS = 32 << 20
+"""Octets of messages to be kept after which it is closed."""
 
 _ARCHIVED = frozenset((Outcome.STORED, Outcome.DUPLICATE, Outcome.CONFLICT))
 
@@ -154,13 +156,14 @@ class Ingest:
 def _groups(looked: Iterable[Looked]) -> Iterator[list[Looked]]:
     """Give what is recorded in one transaction each."""
     group: list[Looked] = []
-    records = 0
+    records = octets = 0
     for one in looked:
-        if group and records + one.record_count > BATCH_RECORDS:
+        if group and (records + one.record_count > BATCH_RECORDS or octets > BATCH_OCTETS):
             yield group
-            group, records = [], 0
+            group, records, octets = [], 0, 0
         group.append(one)
         records += one.record_count
+        octets += len(one.raw or b"")
     if group:
         yield group
 

@@ -47,8 +47,8 @@ class Looked:
     """
     A message that was looked at.
 
-    `raw` is the message itself when something in it was not stored and it is small enough to be kept; `problem` says
-    why it could not be read at all, empty when it could.
+    `raw` is the message itself when something in it was not stored and it is small enough to be kept; `is_raw_left`
+    says that it would be, and is to be read again. `problem` says why it could not be read at all, empty when it could.
     """
 
     origin: str
@@ -56,6 +56,7 @@ class Looked:
     payloads: tuple[Looking, ...]
     raw: bytes | None
     problem: str = ""
+    is_raw_left: bool = False
 
     @property
     def record_count(self) -> int:
@@ -86,6 +87,22 @@ def look(message: Message, rules: Rules) -> Looked:
         rejection = IncomingRejection(message.origin, "", "unreadable", reason, Outcome.RETRY)
         return Looked(message.origin, "", (rejection,), None, f"{message.origin}: {reason}")
     return Looked(message.origin, sha256, payloads, raw)
+
+
+def without_raw(looked: Looked) -> Looked:
+    """Leave out the message itself: results that wait for their turn must not fill the memory."""
+    return looked if looked.raw is None else replace(looked, raw=None, is_raw_left=True)
+
+
+def with_raw(message: Message, looked: Looked) -> Looked:
+    """Put back what `without_raw` left out, unless the message has changed meanwhile or is gone."""
+    if not looked.is_raw_left:
+        return looked
+    with suppress(BadInput, OSError), message.open() as stream:
+        raw = stream.read()
+        if hashlib.sha256(raw).hexdigest() == looked.sha256:
+            return replace(looked, raw=raw, is_raw_left=False)
+    return looked
 
 
 def _digest(stream: BinaryIO) -> tuple[str, int]:

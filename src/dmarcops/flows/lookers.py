@@ -6,16 +6,19 @@ process that only it can bring down, and the one that does so is told of in the 
 """
 
 import multiprocessing
+import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
 from threading import Lock
 from types import TracebackType
 from typing import Self
 
-from dmarcops.flows.look import Looked, look
+from dmarcops.flows.look import Looked, look, with_raw, without_raw
 from dmarcops.flows.rules import Rules
 from dmarcops.ports import Message
 from dmarcops.store.intake import IncomingRejection, Outcome
@@ -81,7 +84,7 @@ class Lookers:
                 looked = task.future.result()
             except BrokenProcessPool:
                 looked = [_look_alone(message, task.rules) for message in task.messages]
-            yield from looked
+            yield from map(with_raw, task.messages, looked)
 
     def close(self) -> None:
         """End the processes; what they have in hand is given up."""
@@ -100,7 +103,7 @@ class Lookers:
         # Neither threads nor an open database go over into a process that is started anew.
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(["dmarcops.flows.look"])
-        return ProcessPoolExecutor(self._jobs, mp_context=context)
+        return ProcessPoolExecutor(self._jobs, mp_context=context, initializer=_end_with_parent)
 
     def _submit(self, pool: ProcessPoolExecutor, messages: Sequence[Message], rules: Rules) -> "Future[list[Looked]]":
         with suppress(BrokenProcessPool):
@@ -117,7 +120,7 @@ def _look_alone(message: Message, rules: Rules) -> Looked:
     """Look at a message that may have killed a worker, in a process of its own."""
     context = multiprocessing.get_context("forkserver")
     try:
-        with ProcessPoolExecutor(1, mp_context=context) as alone:
+        with ProcessPoolExecutor(1, mp_context=context, initializer=_end_with_parent) as alone:
             return alone.submit(look, message, rules).result()
     except BrokenProcessPool:
         reason = "looking at it ended the process: out of memory, or killed"
@@ -126,4 +129,16 @@ def _look_alone(message: Message, rules: Rules) -> Looked:
 
 
 def _look_at(messages: Sequence[Message], rules: Rules) -> list[Looked]:
-    return [look(message, rules) for message in messages]
+    return [without_raw(look(message, rules)) for message in messages]
+
+
+def _end_with_parent() -> None:
+    """Let this worker end when the process that it works for is killed, instead of waiting for work for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_wait_and_end, args=(parent,), daemon=True).start()
+
+
+def _wait_and_end(parent: BaseProcess) -> None:
+    parent.join()
+    os._exit(1)

@@ -45,26 +45,28 @@ class Fields:
 
     def __init__(self, reader: "Reader", element: etree._Element, path: str, schema: tuple[str, ...]) -> None:
         self.reader = reader
-        self._children: dict[str, list[etree._Element]] = {}
         self.path = path
-        if element.text and element.text.strip():
-            reader.notes.add("stray-text", path, element.text.strip())
+        self._children: dict[str, list[etree._Element]] = {}
+        names, children = reader.names, self._children
+        stray = element.text
         for child in element:
-            self._take(child, schema)
-
-    def _take(self, child: etree._Element, schema: tuple[str, ...]) -> None:
-        reader = self.reader
-        name = reader.names[child.tag]
-        if child.tail and child.tail.strip():
-            reader.notes.add("stray-text", self.path, child.tail.strip())
-        if name not in schema:
-            alias = ALIASES.get(name)
-            if alias not in schema:
-                reader.keep(child, self.path)
-                return
-            reader.notes.add("renamed-element", f"{self.path}/{alias}", name)
-            name = alias
-        self._children.setdefault(name, []).append(child)
+            if stray and stray.strip():
+                reader.notes.add("stray-text", path, stray.strip())
+            stray = child.tail
+            name = names[child.tag]
+            if name not in schema:
+                alias = ALIASES.get(name)
+                if alias not in schema:
+                    reader.keep(child, path)
+                    continue
+                reader.notes.add("renamed-element", f"{path}/{alias}", name)
+                name = alias
+            if name in children:
+                children[name].append(child)
+            else:
+                children[name] = [child]
+        if stray and stray.strip():
+            reader.notes.add("stray-text", path, stray.strip())
 
     def check_order(self, schema: tuple[str, ...]) -> None:
         """Note when known children do not stand in the schema's order (RFC 9990 sections 3.1.1.7, .9, .11)."""
@@ -95,9 +97,11 @@ class Fields:
         found = self._children.get(name)
         if not found:
             return None
-        texts = [text for child in found if (text := self.reader.text(child, f"{self.path}/{name}")) is not None]
-        if len(found) > 1:
-            self.reader.notes.add("repeated-element", f"{self.path}/{name}", " | ".join(texts))
+        path = f"{self.path}/{name}"
+        if len(found) == 1:
+            return self.reader.text(found[0], path)
+        texts = [text for child in found if (text := self.reader.text(child, path)) is not None]
+        self.reader.notes.add("repeated-element", path, " | ".join(texts))
         return texts[0] if texts else None
 
     def required(self, name: str) -> str | None:

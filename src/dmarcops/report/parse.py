@@ -264,8 +264,7 @@ class _Pass:
         policy = _merged(self._policies, _NO_POLICY, "policy_published", self._notes)
         extensions = self._reader.take_extensions()
         self._check(metadata.date_range, policy)
-        head = repr((dataclasses.astuple(metadata), dataclasses.astuple(policy)))
-        self._content.update(head.encode())
+        self._content.update(f"{metadata!r} {policy!r}".encode())
         is_9990 = root.tag.startswith(f"{{{NAMESPACE}}}") or self._records.is_9990 or _is_9990(metadata, policy)
         return Report(
             dialect=Dialect.RFC9990 if is_9990 or any(x.path == "/extension" for x in extensions) else Dialect.RFC7489,

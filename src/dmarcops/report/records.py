@@ -1,8 +1,8 @@
 """
 The records of a report (RFC 9990 sections 3.1.1.7-14). Does no I/O.
 
-Most records of a large report differ in source and count only. What else they say is looked up by its raw texts, so
-each distinct `Evaluation` is read and checked once.
+Most records of a large report differ in source and count only. What else they say is looked up by its XML, so each
+distinct `Evaluation` is read and checked once.
 """
 
 import hashlib
@@ -32,6 +32,8 @@ MAX_SIGNATURES = 100
 """DKIM signatures of one record above which it is noted (RFC 9990 section 3.1.3)."""
 _MEMO = 4096
 """Evaluations remembered at a time; more are read anew, so that memory stays flat."""
+_MEMO_LENGTH = 8 << 20
+"""Characters of their XML."""
 _OUTSIDE = 10
 
 _RECORD = ("row", "identifiers", "auth_results")
@@ -43,8 +45,30 @@ _AUTH_RESULTS = ("dkim", "spf")
 _DKIM = ("domain", "selector", "result", "human_result")
 _SPF = ("domain", "scope", "result", "human_result")
 
-_Key = tuple[object, ...]
-_NoteKeys = tuple[tuple[str, str, str], ...]
+_Known = tuple[Evaluation, str, tuple[tuple[str, str, str], ...]]
+"""An evaluation, its digest, and what is noted for each record that has it."""
+
+
+class _Memo:
+    """Evaluations by their XML: so many that they are worth it, and so few that memory stays flat."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, _Known] = {}
+        self._length = 0
+
+    def get(self, key: str) -> _Known | None:
+        return self._known.get(key)
+
+    def add(self, key: str, known: _Known) -> None:
+        if len(self._known) >= _MEMO or self._length >= _MEMO_LENGTH:
+            self._known.clear()
+            self._length = 0
+        self._known[key] = known
+        self._length += len(key)
+
+
+_OF_ALL_REPORTS = _Memo()
+"""Day by day a reporter says the same of the same senders: what was read of one report is known in the next."""
 
 
 class RecordReader:
@@ -57,7 +81,7 @@ class RecordReader:
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
-        self._memo: dict[_Key, tuple[Evaluation, str, _NoteKeys]] = {}
+        self._memo = _Memo()
         self._lines: list[str] = []
         self._author_domains: set[Domain] = set()
         self.is_9990 = False
@@ -94,40 +118,39 @@ class RecordReader:
         found = (name for name in self._author_domains if name != policy_domain and not name.endswith(parent))
         return sorted(found)[:_OUTSIDE]
 
-    def _split(self, record: etree._Element) -> tuple[str | None, str | None, _Key]:
-        """The texts of source and count, and the raw texts of all else."""
+    def _split(self, record: etree._Element) -> tuple[str | None, str | None, str]:
+        """Take the texts of source and count out of the record, and give them and all that is left, written as XML."""
         names = self._reader.names
         source_ip = count = None
-        key: list[object] = []
-        for child in record:
-            if names[child.tag] != "row":
-                key.append(_raw(child))
+        for row in record:
+            if names[row.tag] != "row":
                 continue
-            key.append(child.text)
-            for field in child:
+            for field in row:
                 name = names[field.tag]
                 if name == "source_ip" and source_ip is None:
-                    source_ip = field.text
-                    key.append(field.tail)
+                    source_ip, field.text = field.text, None
                 elif name == "count" and count is None:
-                    count = field.text
-                    key.append(field.tail)
-                else:
-                    key.append(_raw(field))
-        return source_ip, count, tuple(key)
+                    count, field.text = field.text, None
+        return source_ip, count, etree.tostring(record, encoding="unicode", with_tail=False)
 
-    def _learn(self, element: etree._Element, key: _Key) -> tuple[Evaluation, str, _NoteKeys]:
-        """Read an evaluation met for the first time, and what is to be noted for each record that has it."""
-        if len(self._memo) >= _MEMO:
-            self._memo.clear()
+    def _learn(self, element: etree._Element, key: str) -> _Known:
+        """Read an evaluation met for the first time in this report."""
         notes = self._reader.notes
-        notes.start_log()
-        before = self._reader.take_extensions()
-        evaluation = self._evaluation(element)
-        self._reader.put_back(before)
-        self._look_at(evaluation)
-        known = (evaluation, _digest(evaluation), notes.end_log())
-        self._memo[key] = known
+        # Under other limits the same text may be refused.
+        key_of_all = f"{self._reader.limits.text_length} {key}"
+        known = _OF_ALL_REPORTS.get(key_of_all)
+        if known is None:
+            notes.start_log()
+            before = self._reader.take_extensions()
+            evaluation = self._evaluation(element)
+            self._reader.put_back(before)
+            known = (evaluation, _digest(evaluation), notes.end_log())
+            _OF_ALL_REPORTS.add(key_of_all, known)
+        else:
+            for note in known[2]:
+                notes.count(note)
+        self._look_at(known[0])
+        self._memo.add(key, known)
         return known
 
     def _look_at(self, evaluation: Evaluation) -> None:
@@ -241,15 +264,6 @@ class RecordReader:
             values.spf_result(result, notes, f"{path}/result"),
             human,
         )
-
-
-def _raw(element: etree._Element) -> _Key:
-    """
-    All texts of an element, and the shape of its tree.
-
-    Tags and numbers of children in document order fix the tree, so two elements with the same value say the same.
-    """
-    return tuple([(child.tag, child.text, child.tail, len(child)) for child in element.iter()])
 
 
 def _digest(evaluation: Evaluation) -> str:

@@ -37,11 +37,12 @@ class Chunk:
     A run of a report's records in document order.
 
     `evaluations` are those that come up in this chunk for the first time; a row of `records` is (number of its
-    evaluation, source_ip, count).
+    evaluation, source_ip, count). `length` is about how large the evaluations are, in characters.
     """
 
     evaluations: tuple[ClassifiedEvaluation, ...]
     records: tuple[tuple[int, str | None, int], ...]
+    length: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,8 @@ MAX_MAIL = 10**12
 """Messages of one report above which it is nonsense: more than all the world sends in a day. Code `too-much-mail`."""
 SLICE_RECORDS = 5_000
 """Records after which the rows gathered so far go to the database."""
+SLICE_LENGTH = 8 << 20
+"""Characters of evaluations after which they do."""
 
 _ADD_TO_EVALUATION = "UPDATE evaluation SET record_count = record_count + ?, mail_count = mail_count + ? WHERE id = ?"
 _IN_ORDER = tuple(
@@ -198,6 +200,7 @@ class _Writer:
         self._next_evaluation = next_key(connection, TABLES["evaluation"])
         self._rows: dict[str, list[_Values]] = {table.name: [] for table in _IN_ORDER}
         self._additions: dict[int, list[int]] = {}
+        self._length = 0
 
     def add(self, incoming: IncomingReport) -> Line:
         """Store a report with its records, unless it is in the store already."""
@@ -224,6 +227,7 @@ class _Writer:
         for table in _IN_ORDER:
             bulk_insert(self._connection, table, self._rows[table.name])
             self._rows[table.name].clear()
+        self._length = 0
 
     def _add_records(self, report_key: int, chunks: Iterable[Chunk]) -> None:
         base, start = self._next_evaluation, 0
@@ -237,7 +241,8 @@ class _Writer:
                 addition = self._additions.setdefault(base + number, [0, 0])
                 addition[0] += records
                 addition[1] += mails
-            if len(self._rows["record"]) >= SLICE_RECORDS:
+            self._length += chunk.length
+            if len(self._rows["record"]) >= SLICE_RECORDS or self._length >= SLICE_LENGTH:
                 self.flush()
         if self._additions:
             self.flush()
