@@ -17,7 +17,6 @@ from typing import Literal, Self
 
 from pydantic import model_validator
 
-from dmarcops.errors import UnsafeChangeError
 from dmarcops.ports import SigningKey
 from dmarcops.report.model import Domain, Selector
 from dmarcops.signers import block

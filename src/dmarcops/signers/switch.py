@@ -14,7 +14,8 @@ from dmarcops.errors import SignerError, UnsafeChangeError
 from dmarcops.ports import SigningKey
 from dmarcops.report.model import Domain, Selector
 from dmarcops.settings import Duration, parse_duration
-from dmarcops.signers.files import KeyFiles, Replacement, locked, remove_key, write_key
+from dmarcops.signers.files import KeyFiles, Replacement, locked, read, remove_key, write_key
+from dmarcops.signers.keys import load
 from dmarcops.signers.reload import Command, run
 
 
@@ -139,3 +140,40 @@ def only(selectors: Sequence[Selector], domain: Domain, name: str) -> Selector |
     if len(different) > 1:
         raise UnsafeChangeError("ambiguous", f"{name} names several selectors for {domain}: {', '.join(different)}")
     return different[0] if different else None
+
+
+Entry = tuple[Selector, Path]
+"""What a line that can name several keys says of one: its selector and its file."""
+
+
+def with_key(entries: Sequence[Entry], key: SigningKey, path: Path) -> list[Entry]:
+    """
+    Give the entries of a line with `key` in the place of the one of its algorithm, the others as they are.
+
+    Raises:
+        SignerError: The key file of an entry cannot be loaded, so its algorithm is not known.
+    """
+    kept = [None if _is_replaced(entry, key) else entry for entry in entries]
+    place = kept.index(None) if None in kept else len(kept)
+    return [*filter(None, kept[:place]), (key.selector, path), *filter(None, kept[place:])]
+
+
+def of_algorithm(entries: Sequence[Entry], algorithm: str) -> list[Selector]:
+    """
+    Give the selectors whose keys are of an algorithm.
+
+    Raises:
+        SignerError: The key file of an entry cannot be loaded.
+    """
+    return [selector for selector, path in entries if _algorithm(selector, path) == algorithm]
+
+
+def _is_replaced(entry: Entry, key: SigningKey) -> bool:
+    return entry[0] == key.selector or _algorithm(*entry) == key.algorithm
+
+
+def _algorithm(selector: Selector, path: Path) -> str:
+    try:
+        return load(read(path)).algorithm
+    except SignerError as error:
+        raise SignerError(f"cannot tell the algorithm of selector {selector} by {path}: {error}") from error
