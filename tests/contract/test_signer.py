@@ -518,18 +518,10 @@ def killed_at(moment: int, place: Place) -> None:
     """Switch to B, and die before the change of the file system of that number."""
     seen = 0
 
-    def hook(event: str, _: tuple[object, ...]) -> None:
+    def hook(event: str, arguments: tuple[Any, ...]) -> None:
         nonlocal seen
-        if event in {
-            "open",
-            "os.rename",
-            "os.link",
-            "os.remove",
-            "os.chmod",
-            "os.chown",
-            "os.utime",
-            "subprocess.Popen",
-        }:
+        writes = event == "open" and arguments[2] & (os.O_WRONLY | os.O_RDWR)
+        if writes or event in {"os.mkdir", "os.rename", "os.link", "os.remove", "os.chown", "subprocess.Popen"}:
             if seen == moment:
                 os.kill(os.getpid(), signal.SIGKILL)
             seen += 1
@@ -539,13 +531,15 @@ def killed_at(moment: int, place: Place) -> None:
 
 
 def test_leaves_all_as_it_was_when_files_cannot_grow(case: FileCase, place: Place) -> None:
-    place.config.write_bytes(case.foreign * 100)
+    place.config.write_bytes(case.foreign + b"# long\n" * 900)
     place.signer().use(signing_key(A))
     before = place.config.read_bytes()
 
+    signer = place.signer()
+
     def limited(octets: int) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (octets, resource.RLIM_INFINITY))
-        place.signer().use(signing_key(B))
+        signer.use(signing_key(B))
 
     for octets in (0, 100, 2500):
         assert os.waitstatus_to_exitcode(in_child(lambda octets=octets: limited(octets))) == 1  # type: ignore[misc]
@@ -576,13 +570,13 @@ def test_leaves_all_as_it_was_when_the_disk_is_full(case: FileCase, small_disk: 
     for pages in range(8):
         place = Place(small_disk / str(pages), case.build)
         place.folder.mkdir()
-        place.config.write_bytes(case.foreign * 20)
+        place.config.write_bytes(case.foreign + b"# long\n" * 900)
         place.signer().use(signing_key(A))
-        place.signer(reload=("true",))
         before = place.config.read_bytes()
+        signer = place.signer(reload=("true",))
         fill(small_disk, leave=pages)
         try:
-            place.signer(reload=("true",)).use(signing_key(B))
+            signer.use(signing_key(B))
         except SignerError as error:
             assert error.transient
             assert place.config.read_bytes() == before

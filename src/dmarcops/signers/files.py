@@ -259,8 +259,9 @@ def write_key(files: KeyFiles, key: SigningKey) -> Path:
         _make_directory(directory, files, owner)
     beside = path.with_name(f".{path.name}.new")
     with _faults("write the key file", path):
+        # Of a run that was killed: perhaps a second name of the file itself
+        beside.unlink(missing_ok=True)
         if not path.exists():
-            beside.unlink(missing_ok=True)
             try:
                 _write_beside(beside, key.pem)
                 # Not a rename: a link fails when there is a file by now, whoever put it there
@@ -287,15 +288,18 @@ def _check_content(path: Path, key: SigningKey) -> None:
     """See that a key file, ours of now or one that was there, can be loaded and holds the key of its name."""
     with _faults("read the key file", path):
         content = path.read_bytes()
-    same = content == key.pem
-    with suppress(SignerError):
-        same = load(content).public == load(key.pem).public
-    if not same:
+    if content != key.pem and not _is_same_key(content, key.pem):
         raise UnsafeChangeError(
             "key-file",
             f"{path} holds another key; key files are never overwritten",
             hint="a selector is never used again: rotate to a new one",
         )
+
+
+def _is_same_key(one: bytes, other: bytes) -> bool:
+    with suppress(SignerError):
+        return load(one).public == load(other).public
+    return False
 
 
 def remove_key(files: KeyFiles, domain: Domain, selector: Selector) -> None:

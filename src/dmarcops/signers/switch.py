@@ -121,7 +121,7 @@ class Switch:
         except SignerError as second:
             outcome = f"AND THE FORMER CONFIGURATION COULD NOT BE PUT BACK: {second}"
         else:
-            outcome = "the former configuration stands" if all(restored) else "this run changed nothing"
+            outcome = "the former configuration stands" if any(restored) else "this run changed nothing"
             try:
                 self.reload()
             except SignerError as third:
