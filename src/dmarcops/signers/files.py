@@ -335,16 +335,31 @@ def _make_directory(directory: Path, files: KeyFiles, owner: tuple[int, int]) ->
         try:
             directory.mkdir(mode=0o700)
         except FileExistsError:
-            if directory.stat().st_mode & _FOREIGN_WRITE:
-                raise UnsafeChangeError(
-                    "key-directory",
-                    f"others than its owner can write to {directory}",
-                    hint=f"chmod go-w {directory}",
-                ) from None
+            _check_directory(directory)
             return
         os.chown(directory, *owner)
         directory.chmod(0o750 if int(files.key_mode, 8) & stat.S_IRGRP else 0o700)
         _sync(directory.parent)
+
+
+def check_directories(lowest: Path) -> None:
+    """
+    See that only the owners of a directory and of all above it can write to them.
+
+    Raises:
+        SignerError: One cannot be looked at.
+        UnsafeChangeError: Others can write to one.
+    """
+    for directory in (lowest.resolve(), *lowest.resolve().parents):
+        with _faults("look at the directory", directory):
+            _check_directory(directory)
+
+
+def _check_directory(directory: Path) -> None:
+    if directory.stat().st_mode & _FOREIGN_WRITE:
+        raise UnsafeChangeError(
+            "key-directory", f"others than its owner can write to {directory}", hint=f"chmod go-w {directory}"
+        )
 
 
 def _sync(directory: Path) -> None:

@@ -21,7 +21,7 @@ from dmarcops.ports import SigningKey
 from dmarcops.report.model import Domain, Selector
 from dmarcops.signers import block
 from dmarcops.signers.block import Line, Place
-from dmarcops.signers.files import PlainPath, read
+from dmarcops.signers.files import PlainPath, check_directories, read
 from dmarcops.signers.keys import check
 from dmarcops.signers.reload import Command, run, signal_process
 from dmarcops.signers.switch import Change, FileSettings, Switch, only
@@ -42,6 +42,11 @@ class Config(FileSettings):
     """Whether mail from subdomains is signed with the domain's key as well."""
     algorithm: Literal["rsa", "ed25519"] = "rsa"
     """What this instance's SignatureAlgorithm is of; it has only one for all keys."""
+    require_safe_keys: bool = True
+    """
+    Whether opendkim.conf has RequireSafeKeys, as by default: then a key below a directory that others than its owner
+    can write to is refused here, since OpenDKIM would answer 451 to all mail of the domain.
+    """
     reload: Command = ()
     """Command that makes OpenDKIM read its tables again."""
     pid_file: PlainPath | None = None
@@ -85,6 +90,8 @@ class Adapter:
             run(self._config.reload, timeout=self._config.timeout)
 
     def _changes(self, key: SigningKey) -> Sequence[Change]:
+        if self._config.require_safe_keys:
+            check_directories(self._config.key_dir.parent)
         # The KeyTable first: a SigningTable that names a key which is not there stops all mail
         return [
             Change(self._config.key_table, partial(self._with_key, key)),
