@@ -1,13 +1,17 @@
 """An MTA's side of the milter protocol (version 6, as libmilter's mfdef.h has it), enough to have a mail signed."""
 
+import hashlib
+import re
 import socket
 import struct
-from base64 import b64encode
-from collections.abc import Sequence
+from base64 import b64decode, b64encode
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
 import dkim
+from cryptography.exceptions import InvalidSignature
+from dkim.canonicalization import CanonicalizationPolicy
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -18,6 +22,17 @@ from dmarcops.signers.keys import public_key_of
 _FINAL = b"acrtdy"
 _ACTIONS = 0x1FF
 _ADD, _INSERT = b"h", b"i"
+_SILENT = {
+    b"L": 0x80,
+    b"C": 0x1000,
+    b"H": 0x2000,
+    b"M": 0x4000,
+    b"R": 0x8000,
+    b"N": 0x40000,
+    b"B": 0x80000,
+}
+"""Commands that the milter may say it does not answer, and the flags by which it does."""
+_SILENCE = sum(_SILENT.values())
 
 
 class MilterSession:
@@ -25,11 +40,19 @@ class MilterSession:
 
     def __init__(self, port: int, client: str = "127.0.0.1") -> None:
         self._socket = socket.create_connection(("127.0.0.1", port), timeout=30)
-        self._call(b"O", struct.pack("!III", 6, _ACTIONS, 0))
-        self._call(b"C", b"client.example\0004" + struct.pack("!H", 12345) + client.encode() + b"\0")
-        self._call(b"H", b"client.example\0")
+        self._client = client
+        self._silent: set[bytes] = set()
 
     def __enter__(self) -> Self:
+        try:
+            _, _, _, steps = struct.unpack("!cIII", self._call(b"O", struct.pack("!III", 6, _ACTIONS, _SILENCE)))
+            self._silent = {command for command, flag in _SILENT.items() if steps & flag}
+            address = b"4" + struct.pack("!H", 12345) + self._client.encode()
+            self._call(b"C", b"client.example\0" + address + b"\0")
+            self._call(b"H", b"client.example\0")
+        except BaseException:
+            self._socket.close()
+            raise
         return self
 
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
@@ -62,6 +85,8 @@ class MilterSession:
 
     def _call(self, command: bytes, data: bytes) -> bytes:
         self._send(command, data)
+        if command in self._silent:
+            return b"c"
         while (reply := self._receive())[:1] == b"p":
             pass
         return reply
@@ -112,6 +137,9 @@ def signatures(message: bytes) -> list[dict[bytes, bytes]]:
 
 def verifies(message: bytes, *keys: SigningKey, number: int = 0) -> bool:
     """Tell whether a signature of the message verifies, when DNS has the records of these keys and no others."""
+    signature = signatures(message)[number]
+    if signature[b"a"] == b"ed25519-sha256":
+        return _verifies_by_ed25519(message, signature, {key.selector.encode(): key for key in keys}, number)
     zone = {f"{key.selector}._domainkey.{key.domain}.".encode(): record_of(key) for key in keys}
 
     def lookup(name: bytes, timeout: int = 5) -> bytes | None:
@@ -119,3 +147,23 @@ def verifies(message: bytes, *keys: SigningKey, number: int = 0) -> bool:
         return zone.get(name)
 
     return bool(dkim.DKIM(message).verify(idx=number, dnsfunc=lookup))
+
+
+def _verifies_by_ed25519(
+    message: bytes, signature: Mapping[bytes, bytes], keys: Mapping[bytes, SigningKey], number: int
+) -> bool:
+    """Do what dkimpy does only with PyNaCl (RFC 8463 section 3)."""
+    canonical = CanonicalizationPolicy.from_c_value(signature[b"c"])
+    fields, body = dkim.rfc822_parse(message)
+    own = [field for field in fields if field[0].lower() == b"dkim-signature"][number]
+    hasher = hashlib.sha256()
+    names = [name.lower() for name in re.split(rb"\s*:\s*", signature[b"h"])]
+    dkim.hash_headers(hasher, canonical, canonical.canonicalize_headers(fields), names, own, dict(signature))
+    public = load_der_public_key(public_key_of(keys[signature[b"s"]].pem))
+    assert isinstance(public, Ed25519PublicKey)
+    try:
+        public.verify(b64decode(signature[b"b"]), hasher.digest())
+    except InvalidSignature:
+        return False
+    digest = hashlib.sha256(canonical.canonicalize_body(body)).digest()
+    return b64decode(signature[b"bh"]) == digest

@@ -101,6 +101,7 @@ def test_it_signs_with_ed25519_when_its_algorithm_is_that(opendkim_server: OpenD
         _, message = session.passed(*mail(DOMAIN, "probe"))
     (signature,) = signatures(message)
     assert (signature[b"a"], signature[b"s"]) == (b"ed25519-sha256", b"e2026a")
+    assert verifies(message, key)
 
 
 def test_opendkim_testkey_can_be_the_checker(running: OpenDkim) -> None:

@@ -30,6 +30,7 @@ from dmarcops.signers.keys import check_names, load
 
 _PLAIN = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789/._+@~-")
 _PASSING = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EINTR, errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE))
+_PEM = b"-----BEGIN"
 _POLL_SECONDS = 0.02
 _FOREIGN_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
@@ -245,9 +246,14 @@ class Replacement:
             self._former.unlink(missing_ok=True)
 
 
-def write_key(files: KeyFiles, key: SigningKey) -> Path:
+def write_key(files: KeyFiles, key: SigningKey, content: bytes | None = None) -> Path:
     """
     Write the file of a key, or see that it is there with that key in it; its owner and mode are put right.
+
+    Args:
+        files: Where, and for whom.
+        key: The key.
+        content: The key in the form that the MTA reads; `None`: its PEM.
 
     Raises:
         SignerError: It cannot be written.
@@ -263,13 +269,13 @@ def write_key(files: KeyFiles, key: SigningKey) -> Path:
         beside.unlink(missing_ok=True)
         if not path.exists():
             try:
-                _write_beside(beside, key.pem)
+                _write_beside(beside, content or key.pem)
                 # Not a rename: a link fails when there is a file by now, whoever put it there
                 path.hardlink_to(beside)
             finally:
                 beside.unlink(missing_ok=True)
             _sync(path.parent)
-    _check_content(path, key)
+    _check_content(path, content or key.pem)
     with _faults("set the owner and mode of", path):
         os.chown(path, *owner)
         path.chmod(int(files.key_mode, 8))
@@ -284,15 +290,21 @@ def _write_beside(beside: Path, content: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def _check_content(path: Path, key: SigningKey) -> None:
-    """See that a key file, ours of now or one that was there, can be loaded and holds the key of its name."""
+def _check_content(path: Path, wanted: bytes) -> None:
+    """See that a key file, ours of now or one that was there, holds the key of its name as the MTA reads it."""
     with _faults("read the key file", path):
-        content = path.read_bytes()
-    if content != key.pem and not _is_same_key(content, key.pem):
+        found = path.read_bytes()
+    if found == wanted:
+        return
+    if not _is_same_key(found, wanted):
         raise UnsafeChangeError(
             "key-file",
             f"{path} holds another key; key files are never overwritten",
             hint="a selector is never used again: rotate to a new one",
+        )
+    if found.startswith(_PEM) != wanted.startswith(_PEM):
+        raise UnsafeChangeError(
+            "key-file", f"{path} holds the key in a form for another MTA", hint="give each signer a key_dir of its own"
         )
 
 

@@ -21,7 +21,7 @@ from dmarcops.ports import SigningKey
 from dmarcops.report.model import Domain, Selector
 from dmarcops.signers import block
 from dmarcops.signers.files import PlainPath, read
-from dmarcops.signers.keys import check
+from dmarcops.signers.keys import check, in_form_of_rspamd
 from dmarcops.signers.reload import Command, run
 from dmarcops.signers.switch import Change, Entry, FileSettings, Switch, of_algorithm, only, with_key
 
@@ -71,7 +71,7 @@ class Adapter:
     def use(self, key: SigningKey) -> None:
         """Put the key into its domain's line, and reload where that is needed."""
         check(key, self.algorithms)
-        self._switch.use(key, partial(self._changes, key))
+        self._switch.use(key, partial(self._changes, key), in_form_of_rspamd(key.pem))
 
     def forget(self, domain: Domain, selector: Selector) -> None:
         """Delete the key file of a selector."""

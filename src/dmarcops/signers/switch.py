@@ -58,13 +58,14 @@ class Switch:
     named: Callable[[Domain], Sequence[Selector]]
     reload: Callable[[], object]
 
-    def use(self, key: SigningKey, changes: Callable[[], Sequence[Change]]) -> None:
+    def use(self, key: SigningKey, changes: Callable[[], Sequence[Change]], content: bytes | None = None) -> None:
         """
         Do all steps of a switch to `key`, which was checked already.
 
         Args:
             key: The key.
             changes: Gives the files to change, in the order of their renames; called under the lock.
+            content: The key in the form that the MTA reads; `None`: its PEM.
 
         Raises:
             SignerError: One failed; the message says what stands now.
@@ -72,7 +73,7 @@ class Switch:
         """
         with locked(self.lock, wait=self.settings.timeout):
             files = [Replacement(change.path, change.edit) for change in changes()]
-            write_key(self.settings, key)
+            write_key(self.settings, key, content)
             try:
                 for file in files:
                     file.prepare()
