@@ -6,15 +6,13 @@ import socket
 import struct
 from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
-from types import TracebackType
 from typing import Self
 
 import dkim
 from cryptography.exceptions import InvalidSignature
-from dkim.canonicalization import CanonicalizationPolicy
-from cryptography.hazmat.primitives.serialization import load_der_public_key
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
+from dkim.canonicalization import CanonicalizationPolicy
 
 from dmarcops.ports import SigningKey
 from dmarcops.signers.keys import public_key_of
@@ -55,7 +53,7 @@ class MilterSession:
             raise
         return self
 
-    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self._send(b"Q", b"")
         self._socket.close()
 

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
-from conftest import free_port, missing
 
+from conftest import free_port, missing
 from dmarcops.signers import exim
 
 PROGRAM = "DMARCOPS_EXIM"

@@ -1,22 +1,20 @@
 """OpenDKIM as a signing milter on loopback, with tables of its own."""
 
 import os
-import pwd
 import shutil
 import signal
 import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import free_port, missing
 
+from conftest import free_port, missing
 from dmarcops.signers import opendkim
 
 

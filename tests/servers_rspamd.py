@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import free_port, missing
 
+from conftest import free_port, missing
 from dmarcops.signers import rspamd
 
 CONFIGURATION = """

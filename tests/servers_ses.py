@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -61,49 +62,50 @@ class Ses:
         return 200, ""
 
 
-def _handler(server: Ses) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            status, answer = self._ask()
-            domain = unquote(self.path.rsplit("/", 1)[-1])
-            if status == 200 and domain in server.dkim:
-                answer["DkimAttributes"] = server.dkim[domain]
-            self._answer(status, answer)
+class _Handler(BaseHTTPRequestHandler):
+    """The front's side of a connection."""
 
-        def do_PUT(self) -> None:
-            told = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            status, code = server.put(unquote(self.path.split("/")[-3]), told)
-            self._answer(status, {"message": f"refused {told}"} if code else {}, code)
+    ses: Ses
 
-        def _ask(self) -> tuple[int, dict[str, Any]]:
-            if server.failures:
-                return server.failures[0][0], {}
-            request = Request(server.upstream + self.path, headers=dict(self.headers))  # noqa: S310 - loopback
-            try:
-                with urlopen(request) as response:  # noqa: S310 - loopback
-                    return response.status, json.load(response)
-            except HTTPError as error:
-                with error:
-                    return error.code, {"message": error.read().decode()}
+    def do_GET(self) -> None:
+        status, answer = self._ask()
+        domain = unquote(self.path.rsplit("/", 1)[-1])
+        if status == HTTPStatus.OK and domain in self.ses.dkim:
+            answer["DkimAttributes"] = self.ses.dkim[domain]
+        self._answer(status, answer)
 
-        def _answer(self, status: int, answer: dict[str, Any], code: str = "") -> None:
-            if server.failures:
-                status, code = server.failures.pop(0)
-            elif status == 404:
-                code = "NotFoundException"
-            body = json.dumps(answer).encode()
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
-            if code:
-                self.send_header("x-amzn-ErrorType", code)
-            self.end_headers()
-            self.wfile.write(body)
+    def do_PUT(self) -> None:
+        told = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        status, code = self.ses.put(unquote(self.path.split("/")[-3]), told)
+        self._answer(status, {"message": f"refused {told}"} if code else {}, code)
 
-        def log_message(self, *_: object) -> None:
-            pass
+    def log_message(self, *_: object) -> None:
+        pass
 
-    return Handler
+    def _ask(self) -> tuple[int, dict[str, Any]]:
+        if self.ses.failures:
+            return self.ses.failures[0][0], {}
+        request = Request(self.ses.upstream + self.path, headers=dict(self.headers))  # noqa: S310 - loopback
+        try:
+            with urlopen(request) as response:  # noqa: S310 - loopback
+                return response.status, json.load(response)
+        except HTTPError as error:
+            with error:
+                return error.code, {"message": error.read().decode()}
+
+    def _answer(self, status: int, answer: dict[str, Any], code: str = "") -> None:
+        if self.ses.failures:
+            status, code = self.ses.failures.pop(0)
+        elif status == HTTPStatus.NOT_FOUND:
+            code = "NotFoundException"
+        body = json.dumps(answer).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        if code:
+            self.send_header("x-amzn-ErrorType", code)
+        self.end_headers()
+        self.wfile.write(body)
 
 
 @pytest.fixture
@@ -113,7 +115,9 @@ def ses(monkeypatch: pytest.MonkeyPatch) -> Iterator[Ses]:
     moto.start()
     host, port = moto.get_host_and_port()
     server = Ses(f"http://{host}:{port}")
-    front = ThreadingHTTPServer(("127.0.0.1", 0), _handler(server))
+    # Its state is the process's
+    urlopen(Request(f"{server.upstream}/moto-api/reset", method="POST")).close()  # noqa: S310 - loopback
+    front = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"ses": server}))
     thread = Thread(target=front.serve_forever)
     thread.start()
     variables = {

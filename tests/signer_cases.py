@@ -142,7 +142,8 @@ FILE_CASES = [
     FileCase(
         "powermta",
         powermta_in,
-        b"# keys of the old days\ndomain-key dkim,example.org, /etc/pmta/example.org.pem\n\n<domain *>\n\tdkim-sign yes\n</domain>\n",
+        b"# keys of the old days\ndomain-key dkim,example.org, /etc/pmta/example.org.pem\n\n"
+        b"<domain *>\n\tdkim-sign yes\n</domain>\n",
         b"  Domain-Key old , Example.COM, /etc/pmta/old.pem\n",
         "domain-key {selector},example.com,{keys}/example.com/{selector}.key",
     ),

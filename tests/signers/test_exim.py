@@ -3,13 +3,13 @@
 from pathlib import Path
 
 import pytest
+
+from dmarcops.errors import SignerError, UnsafeChangeError
+from dmarcops.ports import SigningKey
 from milter_client import mail, signatures, verifies
 from servers_exim import Exim, exim_server  # noqa: F401 - a fixture
 from signer_cases import exim_in
 from signing_keys import DOMAIN, signing_key
-
-from dmarcops.errors import SignerError, UnsafeChangeError
-from dmarcops.ports import SigningKey
 
 A, B, E = signing_key("s2026a"), signing_key("s2026b"), signing_key("e2026a", "ed25519")
 

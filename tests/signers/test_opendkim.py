@@ -5,14 +5,14 @@ import signal
 from pathlib import Path
 
 import pytest
-from milter_client import MilterSession, mail, signatures, verifies
-from servers_opendkim import OpenDkim, opendkim_server  # noqa: F401 - a fixture
-from signer_cases import opendkim_in
-from signing_keys import DOMAIN, signing_key
 
 from dmarcops.errors import SignerError, UnsafeChangeError
 from dmarcops.ports import SigningKey
 from dmarcops.report.model import Domain
+from milter_client import MilterSession, mail, signatures, verifies
+from servers_opendkim import OpenDkim, opendkim_server  # noqa: F401 - a fixture
+from signer_cases import opendkim_in
+from signing_keys import DOMAIN, signing_key
 
 A, B = signing_key("s2026a"), signing_key("s2026b")
 
@@ -67,7 +67,7 @@ def test_a_new_domain_is_signed_when_it_was_added(running: OpenDkim) -> None:
 def test_mail_goes_on_with_the_old_key_when_the_check_fails(running: OpenDkim) -> None:
     tables = [path.read_bytes() for path in (running.folder / "KeyTable", running.folder / "SigningTable")]
     running.conf.write_text(running.conf.read_text() + "NoSuchOption yes\n")
-    with pytest.raises(SignerError, match="NoSuchOption|configuration"):
+    with pytest.raises(SignerError, match=r"NoSuchOption|configuration"):
         running.signer().use(B)
     assert tables == [path.read_bytes() for path in (running.folder / "KeyTable", running.folder / "SigningTable")]
     assert signed_by(running, A) == A.selector
@@ -125,7 +125,7 @@ def test_all_mail_is_deferred_when_a_key_is_gone(running: OpenDkim) -> None:
 def test_a_key_that_it_would_not_load_is_refused(running: OpenDkim) -> None:
     (running.folder / "wide").mkdir()
     (running.folder / "wide").chmod(0o777)
-    with pytest.raises(UnsafeChangeError, match="others than its owner can write to .*/wide"):
+    with pytest.raises(UnsafeChangeError, match=r"others than its owner can write to .*/wide"):
         running.signer(key_dir=running.folder / "wide" / "keys").use(B)
     assert signed_by(running, A) == A.selector
     running.signer(key_dir=running.folder / "wide" / "keys", require_safe_keys=False).use(B)

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+
+from dmarcops.errors import SignerError, UnsafeChangeError
+from dmarcops.ports import SigningKey
 from milter_client import MilterSession, mail, signatures, verifies
 from servers_rspamd import MAP, SECTION, Rspamd, rspamd_server  # noqa: F401 - a fixture
 from signer_cases import exim_in, rspamd_config_in, rspamd_map_in
 from signing_keys import DOMAIN, signing_key
-
-from dmarcops.errors import SignerError, UnsafeChangeError
-from dmarcops.ports import SigningKey
 
 A, B, E = signing_key("s2026a"), signing_key("s2026b"), signing_key("e2026a", "ed25519")
 

@@ -115,7 +115,7 @@ def put(data: bytes, text: str, is_former: Predicate, *, name: str, at_top: bool
     """
     parts = _split(data, name)
     lines = list(parts.lines)
-    ends = _end_of(lines[0]) if lines else b"\n"
+    ends = (_end_of(lines[0]) if lines else b"") or b"\n"
     line = text.encode("ascii")
     if parts.begin is None:
         return _with_block(lines, line, ends=ends, at_top=at_top)

@@ -12,6 +12,7 @@ is bumped.
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Literal
 
@@ -81,10 +82,11 @@ class Adapter:
         listed = ", ".join(f'{field} = "{value}"' for field, value in values.items())
         line = f'domain."{key.domain}" = {{ {listed} }}'
         edited = block.put(data, line, partial(_is_of, key.domain), name=name, at_top=True)
-        if _domains(edited, name).get(key.domain) != values:
-            reason = f"{name}: the dmarcops block stands below a section, and would be a part of it"
-            raise UnsafeChangeError("block", reason, hint="move the block to the top of the file")
-        return edited
+        with suppress(SignerError):
+            if _domains(edited, name).get(key.domain) == values:
+                return edited
+        reason = f"{name}: the dmarcops block stands below a section and is a part of it, or is no TOML"
+        raise UnsafeChangeError("block", reason, hint="move the block to the top of the file")
 
     def _named(self, domain: Domain) -> Sequence[Selector]:
         section = _domains(read(self._config.config), str(self._config.config)).get(domain)

@@ -115,7 +115,8 @@ def signal_process(pid_file: Path, number: signal.Signals, *, program: str) -> N
 def shown(output: str) -> str:
     """Give the end of what a command said, on one line, without anything that may be a key."""
     clean = _BASE64.sub("[...]", _PEM.sub("[...]", output))
-    line = "; ".join(filter(None, (" ".join(filter(str.isprintable, part.split())) for part in clean.splitlines())))
+    parts = (" ".join(part.split()) for part in clean.splitlines())
+    line = "".join(filter(str.isprintable, "; ".join(filter(None, parts))))
     return line if len(line) <= _SHOWN else f"...{line[-_SHOWN:]}"
 
 
