@@ -29,7 +29,8 @@ TRY_AGAIN = 75
 _SHOWN = 400
 _READ = 64 * 1024
 _PEM = re.compile(r"-----BEGIN.*?(-----END[^\n]*|\Z)", re.DOTALL)
-_BASE64 = re.compile(r"[A-Za-z0-9+/=_]{40,}")
+# A line of base64 and what may be its next lines, shorter at the end, with real or escaped ends between
+_BASE64 = re.compile(r"[A-Za-z0-9+/=_]{40,}((\s|\\n)+[A-Za-z0-9+/=_]+(?![^\s\\]))*")
 
 
 def run(
