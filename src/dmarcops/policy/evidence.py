@@ -135,15 +135,16 @@ class Source:
     """
     One sender: a service, a host's domain or a network, with all its addresses.
 
-    `by_reporter` is over the whole window, `recent` over its end. `signs` are the reporters that saw something speak
-    for its being the domain's own, or a forwarder's: an aligned pass, or any other authentication.
+    `failing_from` are the author domains of its mail, each with how many failed. `by_reporter` is over the whole
+    window, `recent` over its end. `signs` are the reporters that saw something speak for its being the domain's own, or
+    a forwarder's: an aligned pass, or any other authentication.
     """
 
     name: str
     kind: SourceKind
     word: Acknowledgement | None
     addresses: tuple[str, ...]
-    header_from: tuple[str, ...]
+    failing_from: Mapping[str, int]
     first_seen: date
     last_seen: date
     days: int
@@ -166,7 +167,7 @@ class Source:
             "kind": self.kind.value,
             "reviewed": word and {"word": word.word.value, "by": word.by, "at": word.at.isoformat(), "note": word.note},
             "addresses": list(self.addresses),
-            "header_from": list(self.header_from),
+            "header_from": sorted(self.failing_from),
             "first_seen": self.first_seen.isoformat(),
             "last_seen": self.last_seen.isoformat(),
             "days": self.days,
@@ -211,10 +212,12 @@ class Context:
     """
     What else counts, none of which is in reports.
 
-    `since` is when the published record was put there, as far as is known; `rotation` are selectors of a DKIM rotation
-    in flight; `is_rua_authorised` tells whether reports can come (None: not established).
+    `domain` is the one that the policy is of; `since` is when the published record was put there, as far as is known;
+    `rotation` are selectors of a DKIM rotation in flight; `is_rua_authorised` tells whether reports can come (None: not
+    established).
     """
 
+    domain: str
     since: datetime | None = None
     rotation: tuple[str, ...] = ()
     is_rua_authorised: bool | None = None
@@ -222,6 +225,7 @@ class Context:
     def as_json(self) -> dict[str, Any]:
         """Give what is printed, and signed."""
         return {
+            "domain": self.domain,
             "since": self.since and self.since.isoformat(),
             "rotation": list(self.rotation),
             "rua_authorised": self.is_rua_authorised,
@@ -317,7 +321,7 @@ class _Sum:
     def __init__(self, word: Acknowledgement | None) -> None:
         self.word = word
         self.addresses: set[str] = set()
-        self.header_from: set[str] = set()
+        self.failing_from: Counter[str] = Counter()
         self.days: dict[str, dict[date, list[int]]] = defaultdict(lambda: defaultdict(lambda: [0, 0, 0, 0]))
         self.dispositions: Counter[str] = Counter()
         self.reasons: Counter[str] = Counter()
@@ -327,7 +331,7 @@ class _Sum:
 
     def add(self, count: Count) -> None:
         self.addresses.add(count.origin.address)
-        self.header_from.add(count.header_from)
+        self.failing_from[count.header_from] += count.messages - (count.dkim + count.spf - count.both)
         sums = self.days[count.reporter][count.day]
         for at, value in enumerate((count.messages, count.dkim, count.spf, count.both)):
             sums[at] += value
@@ -420,7 +424,7 @@ def _source(name: str, added: _Sum, counted: frozenset[date], recent: frozenset[
         kind=added.kind(by_reporter),
         word=added.word,
         addresses=tuple(sorted(added.addresses)),
-        header_from=tuple(sorted(added.header_from)),
+        failing_from=added.failing_from,
         first_seen=seen[0],
         last_seen=seen[-1],
         days=len(seen),

@@ -147,7 +147,7 @@ def _warnings(rules: Rules) -> Iterator[str]:
     if any(step.definition.is_sampled for step in steps):
         yield "receivers that follow RFC 9989 ignore pct: a sampled rung is the full one there (RFC 9989 appendix A.6)"
     if RungName.REJECT_TESTING in rungs:
-        yield "receivers differ on reject in test mode: no enforcement, quarantine or full reject (RFC 9989 appendix A.6)"
+        yield "receivers differ on reject in test mode: nothing, quarantine or full reject (RFC 9989 appendix A.6)"
     if RungName.QUARANTINE_TESTING in rungs and not rules.has_pct_zero:
         yield "receivers that follow RFC 7489 do not read t=y: they quarantine (RFC 9989 appendix A.6)"
     if any(step.definition.is_testing for step in steps):

@@ -87,9 +87,15 @@ class Effect:
         return {"policy": self.policy.value, "pct": self.pct, "otherwise": self.otherwise.value}
 
 
-def effects(record: Record) -> Mapping[Receiver, Effect]:
-    """Give what each kind of receiver does to failing mail of the domain itself."""
-    p = record.requested() or Policy.NONE
+def effects(record: Record, requested: Policy | None = None) -> Mapping[Receiver, Effect]:
+    """
+    Give what each kind of receiver does to failing mail.
+
+    Args:
+        record: What is published.
+        requested: The policy that it asks for; that of the domain itself when it is not given.
+    """
+    p = requested or record.requested() or Policy.NONE
     return {
         Receiver.RFC9989: Effect(ONE_BELOW[p] if record.is_testing else p),
         Receiver.RFC7489: _sampled(p, record.pct, ONE_BELOW[p]),

@@ -1,10 +1,10 @@
 """
 Signatures under a step: who agreed to which record, on which evidence. Does no I/O.
 
-A signature binds a digest over the record now, the record next and the evidence, in one canonical form, so that what was
-shown can be told from whatever else. It carries a seal over itself and over the seal before it: a signature that was
-changed, put in, or taken out from between others is noticed. It lapses with time, and when the facts have moved away
-from what was signed.
+A signature binds a digest over the record now, the record next and the evidence, in one canonical form, so that what
+was shown can be told from whatever else. It carries a seal over itself and over the seal before it: a signature that
+was changed, put in, or taken out from between others is noticed. It lapses with time, and when the facts have moved
+away from what was signed.
 """
 
 import json

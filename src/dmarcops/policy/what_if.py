@@ -87,24 +87,31 @@ class WhatIf:
 
 def what_if(evidence: Evidence, rung: RungName, record: Record) -> WhatIf:
     """
-    Work out what a rung would have touched.
+    Work out what a rung would have touched; subdomains that send are taken to exist, so that `sp` is theirs.
 
     Args:
         evidence: Of the window.
         rung: The rung.
         record: The record that publishes it.
     """
-    by_receiver = effects(record)
+    domain = evidence.context.domain
+    own, below = effects(record), effects(record, record.requested_below(exists=True))
     touched = tuple(
         Touched(
             source,
             _VERDICTS.get(source.kind, Verdict.UNKNOWN),
-            {kind: effect.touched(source.total.failing) for kind, effect in by_receiver.items()},
+            {
+                kind: sum(
+                    (own if author == domain else below)[kind].touched(failing)
+                    for author, failing in source.failing_from.items()
+                )
+                for kind in Receiver
+            },
         )
         for source in sorted(evidence.sources, key=_most_failing_first)
         if source.total.failing
     )
-    return WhatIf(rung, record, sum(x.total.messages for x in evidence.sources), by_receiver, touched)
+    return WhatIf(rung, record, sum(x.total.messages for x in evidence.sources), own, touched)
 
 
 def _most_failing_first(source: Source) -> tuple[int, str, str]:
