@@ -1,9 +1,9 @@
 import pytest
-from policy.zone import NODATA, TEMPERROR, Zone
 
 from dmarcops.domains import Domain, suffix_list
 from dmarcops.policy.destinations import Authorisation, verify_destination
 from dmarcops.policy.record import parse_uris
+from policy.zone import NODATA, TEMPERROR, Zone
 
 ORGANIZATIONAL = suffix_list()
 NAME = "blue.example.com._report._dmarc.red.example.net"

@@ -1,8 +1,8 @@
 import pytest
-from policy.zone import NODATA, TEMPERROR, Zone, published
 
 from dmarcops.domains import Domain, suffix_list
 from dmarcops.policy.discovery import DifferenceKind, Discovery, Status, compare, discover, discover_by_suffix_list
+from policy.zone import NODATA, TEMPERROR, Zone, published
 
 ORGANIZATIONAL = suffix_list()
 
@@ -24,7 +24,10 @@ def listed(domain: str, zone: Zone) -> Discovery:
         ("a.mail.example.com", ["mail.example.com n", "example.com"], "mail.example.com", "mail.example.com"),
         ("a.mail.example.com", ["com y"], "example.com", "com"),
         ("giant.bank.example", ["giant.bank.example", "bank.example y"], "giant.bank.example", "giant.bank.example"),
-        ("mail.giant.bank.example", ["giant.bank.example", "bank.example y"], "giant.bank.example", "giant.bank.example"),
+        (
+            "mail.giant.bank.example", ["giant.bank.example", "bank.example y"],
+            "giant.bank.example", "giant.bank.example",
+        ),
         ("mail.mega.bank.example", ["bank.example y"], "mega.bank.example", "bank.example"),
         ("mega.bank.example", ["bank.example y"], "mega.bank.example", "bank.example"),
         ("mail.a.b.c.d.e.f.g.example.com", ["b.c.d.e.f.g.example.com n", "example.com"], "example.com", "example.com"),

@@ -21,8 +21,7 @@ from dmarcops.policy.record import (
 WHITE = st.text(" \t", max_size=2)
 NAMES = st.text(string.ascii_letters, min_size=1, max_size=8).filter(
     lambda name: (
-        name.lower()
-        not in {"v", "p", "sp", "np", "t", "pct", "psd", "adkim", "aspf", "fo", "rua", "ruf", "ri", "rf"}
+        name.lower() not in {"v", "p", "sp", "np", "t", "pct", "psd", "adkim", "aspf", "fo", "rua", "ruf", "ri", "rf"}
     )
 )
 VALUES = st.text([chr(x) for x in range(0x21, 0x7F) if chr(x) != ";"], min_size=1, max_size=12)
@@ -47,9 +46,7 @@ KNOWN = st.one_of(
 @st.composite
 def valid_records(draw: st.DrawFn) -> str:
     """Records as owners publish them: valid in both grammars but for the place of `p`."""
-    tags = draw(
-        st.lists(st.one_of(KNOWN, st.tuples(NAMES, VALUES)), max_size=6, unique_by=lambda tag: tag[0].lower())
-    )
+    tags = draw(st.lists(st.one_of(KNOWN, st.tuples(NAMES, VALUES)), max_size=6, unique_by=lambda tag: tag[0].lower()))
     if draw(st.booleans()):
         tags.insert(draw(st.integers(0, len(tags))), ("p", draw(POLICIES)))
     parts = [f"{draw(WHITE)}{name}{draw(WHITE)}={draw(WHITE)}{value}" for name, value in tags]

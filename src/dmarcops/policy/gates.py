@@ -295,10 +295,22 @@ def lower_bound(part: int, whole: int) -> float:
 
 
 def falls_short(tallies: Mapping[str, Tally], part: Measure, threshold: float) -> bool:
-    """Tell whether a source's rate is below a threshold, whichever reporter is left out."""
+    """
+    Tell whether a rate is below a threshold by the word of two reporters at least, whatever a single other one says.
+
+    That is so when, of all reporters or of all but one, none is needed to say it.
+    """
     figure = _without(tallies, part, _messages)
-    values = [figure(frozenset()), *(figure(frozenset({name})) for name in tallies)]
-    return all(value is not None and value < threshold for value in values)
+
+    def is_below(excluded: frozenset[str]) -> bool:
+        value = figure(excluded)
+        return value is not None and value < threshold
+
+    def is_confirmed(excluded: frozenset[str]) -> bool:
+        others = [name for name in tallies if name not in excluded]
+        return is_below(excluded) and all(is_below(excluded | {name}) for name in others)
+
+    return is_confirmed(frozenset()) or any(is_confirmed(frozenset({name})) for name in tallies)
 
 
 def failing_sources(evidence: Evidence, thresholds: Thresholds) -> tuple[Source, ...]:

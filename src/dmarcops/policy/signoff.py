@@ -159,9 +159,15 @@ def _figures_moved(
 ) -> Iterator[str]:
     for name in _RATES:
         before, after = signed.get(name), now[name]
-        is_same = before == after or (before is not None and after is not None and abs(before - after) <= tolerance)
-        if not is_same:
+        if not _is_near(before, after, tolerance):
             yield f"{name} was {before} when it was signed, and is {after}"
     before, after = signed.get("messages") or 0, now["messages"] or 0
     if max(before, after) > _MAX_VOLUME_CHANGE * min(before, after):
         yield f"messages were {before} when it was signed, and are {after}"
+
+
+def _is_near(before: float | None, after: float | None, tolerance: float) -> bool:
+    """Tell whether two figures, which have six digits, differ by no more."""
+    if before is None or after is None:
+        return before == after
+    return round(abs(before - after), 6) <= tolerance

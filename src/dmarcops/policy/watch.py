@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from dmarcops.policy.evidence import Evidence, SourceKind, Tally, ratio, total
+from dmarcops.policy.evidence import MIN_WITNESSES, Evidence, SourceKind, Tally, ratio, total
 from dmarcops.policy.gates import by_reporter, falls_short
 from dmarcops.policy.record import Policy
 from dmarcops.policy.rules import Rules
@@ -22,7 +22,7 @@ class Outcome(StrEnum):
 
     FINE = "fine"
     WAITING = "waiting"
-    """Too little mail was reported since."""
+    """Too little mail was reported since, or by too few."""
     REGRESSION = "regression"
 
 
@@ -53,8 +53,9 @@ def watch(evidence: Evidence, rules: Rules, *, former: str, policy: Policy) -> W
     """
     recent = by_reporter(source.recent for source in evidence.of_kind(SourceKind.ACKNOWLEDGED))
     whole = total(recent.values())
-    if whole.messages < rules.regression_messages:
-        return Watch(Outcome.WAITING, (f"{whole.messages} acknowledged messages were reported lately",))
+    if whole.messages < rules.regression_messages or len(recent) < MIN_WITNESSES:
+        told = f"{whole.messages} acknowledged messages were reported lately, by {len(recent)} reporters"
+        return Watch(Outcome.WAITING, (told,))
     reasons = [*_rates(recent, whole, rules, policy), *_sources(evidence, rules, whole)]
     return Watch(Outcome.REGRESSION, tuple(reasons), former) if reasons else Watch(Outcome.FINE, ())
 
