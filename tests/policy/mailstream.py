@@ -5,8 +5,10 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import TypedDict, Unpack
 
-from dmarcops.policy.evidence import Context, Count, Evidence, Window, compute, window_before
+from dmarcops.policy.compute import compute
+from dmarcops.policy.evidence import Context, Count, Evidence
 from dmarcops.policy.sources import Acknowledgement, Origin, Scope, Word, review
+from dmarcops.policy.window import Window, window_before
 
 NOW = datetime(2026, 3, 31, 12, tzinfo=UTC)
 WINDOW = window_before(NOW)
@@ -29,6 +31,7 @@ class Fields(TypedDict, total=False):
     reasons: dict[str, int]
     policy: str
     is_indirect: bool
+    lag_days: int
 
 
 def stream(

@@ -9,14 +9,12 @@ from dmarcops.policy.evidence import (
     Source,
     SourceKind,
     Tally,
-    Window,
     ratio,
     shares,
     total,
-    window_before,
-    window_since,
 )
 from dmarcops.policy.sources import Origin, Scope, Word
+from dmarcops.policy.window import Window, window_before, window_since
 from policy.mailstream import DAYS, ESP, NOW, OWN, PAYROLL, REPORTERS, WINDOW, evidence, failing, said, stream
 
 STRANGER = Origin("198.18.0.1", host="host.stranger.example")
@@ -76,6 +74,7 @@ def test_nothing_reported_is_evidence_of_nothing() -> None:
     assert found.figures() == {
         "messages": 0,
         "pass_rate": None,
+        "source_pass_rate": None,
         "dkim_rate": None,
         "spf_rate": None,
         "unknown_share": None,
@@ -162,6 +161,7 @@ def test_evidence_is_printed_the_same_whatever_the_order_of_counts() -> None:
         "since": "2026-03-31T12:00:00+00:00",
         "rotation": ["s1"],
         "rua_authorised": None,
+        "complaint_rate": None,
     }
     assert printed["window"] == {"begin": "2026-03-02", "end": "2026-03-29", "left_out": []}
     assert printed["sources"][1]["reviewed"] == {
@@ -185,7 +185,31 @@ def test_evidence_is_printed_the_same_whatever_the_order_of_counts() -> None:
         "days": 28,
         "first_seen": "2026-03-02",
         "last_seen": "2026-03-29",
+        "lag_days": 0,
         "usual": True,
         "silent": False,
     }
     assert printed["figures"]["unknown_share"] == pytest.approx(2 / 13, abs=1e-6)
+    assert printed["daily"][0] == {
+        "day": "2026-03-02",
+        "messages": 45,
+        "dispositions": {},
+        "acknowledged": 39,
+        "passed": 30,
+    }
+
+
+def test_every_source_weighs_the_same_in_the_rate_by_source() -> None:
+    figures = evidence(stream(OWN, 999), failing(PAYROLL, 1)).figures()
+    assert (figures["pass_rate"], figures["source_pass_rate"]) == (0.999, 0.5)
+
+
+def test_days_are_charted_with_what_became_of_the_mail() -> None:
+    found = evidence(
+        stream(OWN, 10, days=DAYS[:1], dkim=9, dispositions={"none": 9, "quarantine": 1}, lag_days=1),
+        failing(STRANGER, 5, days=DAYS[:1], dispositions={"quarantine": 5}, lag_days=4, reporters=REPORTERS[:1]),
+    )
+    (day,) = found.daily
+    assert (day.messages, day.acknowledged, day.passed) == (35, 30, 27)
+    assert day.dispositions == {"none": 27, "quarantine": 8}
+    assert [reporter.lag_days for reporter in found.reporters] == [4, 1, 1]

@@ -1,12 +1,14 @@
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
-from dmarcops.policy.evidence import Count, window_since
+from dmarcops.policy.evidence import Count
 from dmarcops.policy.record import Policy
 from dmarcops.policy.rules import Rules
 from dmarcops.policy.watch import Outcome, Watch, watch
-from policy.mailstream import ESP, NOW, OWN, PAYROLL, evidence, failing, stream
+from dmarcops.policy.window import window_since
+from policy.mailstream import ESP, GOOD, NOW, OWN, PAYROLL, evidence, failing, stream
 
 FORMER = "v=DMARC1;  p=quarantine ; rua=mailto:a@example.com"
 WINDOW = window_since(NOW - timedelta(days=20), NOW)
@@ -68,3 +70,12 @@ def test_forged_reports_undo_no_step_and_hide_no_break() -> None:
 
 def test_unreviewed_and_denied_mail_is_no_matter() -> None:
     assert watched([*stream(OWN, 100, days=DAYS), *stream(ESP, 10, days=DAYS)]).outcome is Outcome.FINE
+
+
+@pytest.mark.parametrize(("rate", "outcome"), [(0.0029, Outcome.WAITING), (0.003, Outcome.REGRESSION)])
+def test_complaints_are_a_regression_by_themselves(rate: float, outcome: Outcome) -> None:
+    found = evidence(window=WINDOW, context=replace(GOOD, complaint_rate=rate))
+    seen = watch(found, Rules(), former=FORMER, policy=Policy.QUARANTINE)
+    assert seen.outcome is outcome
+    if outcome is Outcome.REGRESSION:
+        assert seen.reasons == ("0.30% of the mail is complained about, and 0.30% is too much",)

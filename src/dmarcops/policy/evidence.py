@@ -5,30 +5,17 @@ The store gives counts, people gave words about sources, and the sum of both is 
 that a gate needs is kept for each reporter, so that it can be asked what would be without any one of them. Does no I/O.
 """
 
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import date, datetime, timedelta
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
 from enum import StrEnum
 from typing import Any
 
-from dmarcops.policy.sources import Acknowledgement, Origin, Review, Word, group_name
+from dmarcops.policy.sources import Acknowledgement, Origin
+from dmarcops.policy.window import Window
 
-LAG_DAYS = 2
-"""Reports come a day or two late: the days after the window's end are not complete yet."""
-CHANGE_DAYS = 3
-"""The day of a change and the two after it, whose reports may mix both policies (RFC 9990 section 3.3)."""
-RECENT_DAYS = 7
-"""The end of the window, by which a trend is seen."""
-INDIRECT_SHARE = 0.5
-"""Share of a source's failing mail that reporters call forwarded, from which on it is a forwarder."""
-SURVIVING_SHARE = 0.95
-"""Share of a source's mail that DKIM alone makes pass, never SPF, from which on it is a forwarder."""
 MIN_WITNESSES = 2
 """Reporters that have to say so: one alone, dominating or forged, moves nothing."""
-
-_FORWARDER_REASONS = frozenset({"forwarded", "trusted_forwarder"})
-_LIST_REASONS = frozenset({"mailing_list"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +25,7 @@ class Count:
 
     `dkim`, `spf` and `both` are those with an aligned pass (`both` are in the other two as well); `authenticated` those
     with any pass, aligned or not; `policy` is the `p` that the reporter saw; `is_indirect` that it hints at forwarding
-    outside of `reasons` (ARC, an `x-` result).
+    outside of `reasons` (ARC, an `x-` result); `lag_days` is how long after the day the report came.
     """
 
     day: date
@@ -54,37 +41,7 @@ class Count:
     reasons: Mapping[str, int] = field(default_factory=dict)
     policy: str = ""
     is_indirect: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """Days that count, both ends included, without those around a change."""
-
-    begin: date
-    end: date
-    left_out: tuple[date, ...] = ()
-
-    def days(self) -> tuple[date, ...]:
-        """Give the days that count."""
-        length = (self.end - self.begin).days + 1
-        every = (self.begin + timedelta(days=at) for at in range(max(length, 0)))
-        return tuple(day for day in every if day not in self.left_out)
-
-
-def window_before(now: datetime, changes: Iterable[datetime] = (), *, days: int = 28) -> Window:
-    """Give the window for a decision at `now`: it ends two days ago, and leaves out the days around each change."""
-    end = now.date() - timedelta(days=LAG_DAYS)
-    return _window(end - timedelta(days=days - 1), end, changes)
-
-
-def window_since(change: datetime, now: datetime) -> Window:
-    """Give the window after a change, up to what is there now: a regression shows in incomplete days too."""
-    return _window(change.date(), now.date(), (change,))
-
-
-def _window(begin: date, end: date, changes: Iterable[datetime]) -> Window:
-    around = {change.date() + timedelta(days=at) for change in changes for at in range(CHANGE_DAYS)}
-    return Window(begin, end, tuple(sorted(day for day in around if begin <= day <= end)))
+    lag_days: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,12 +141,13 @@ class Reporter:
     One reporter.
 
     A usual one reported on half of the covered days or more before the end of the window; a silent one is a usual one
-    that has not been heard of since.
+    that has not been heard of since. `lag_days` is the longest that a report of it took.
     """
 
     name: str
     messages: int
     days: tuple[date, ...]
+    lag_days: int
     is_usual: bool
     is_silent: bool
     is_recent: bool
@@ -202,6 +160,7 @@ class Reporter:
             "days": len(self.days),
             "first_seen": self.days[0].isoformat(),
             "last_seen": self.days[-1].isoformat(),
+            "lag_days": self.lag_days,
             "usual": self.is_usual,
             "silent": self.is_silent,
         }
@@ -214,13 +173,14 @@ class Context:
 
     `domain` is the one that the policy is of; `since` is when the published record was put there, as far as is known;
     `rotation` are selectors of a DKIM rotation in flight; `is_rua_authorised` tells whether reports can come (None: not
-    established).
+    established); `complaint_rate` is that of feedback loops and postmaster tools over a week (None: not measured).
     """
 
     domain: str
     since: datetime | None = None
     rotation: tuple[str, ...] = ()
     is_rua_authorised: bool | None = None
+    complaint_rate: float | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Give what is printed, and signed."""
@@ -229,6 +189,28 @@ class Context:
             "since": self.since and self.since.isoformat(),
             "rotation": list(self.rotation),
             "rua_authorised": self.is_rua_authorised,
+            "complaint_rate": self.complaint_rate,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """One covered day, for charts: all mail, what became of it, and acknowledged mail with what passed of it."""
+
+    day: date
+    messages: int
+    dispositions: Mapping[str, int]
+    acknowledged: int
+    passed: int
+
+    def as_json(self) -> dict[str, Any]:
+        """Give what is printed, and signed."""
+        return {
+            "day": self.day.isoformat(),
+            "messages": self.messages,
+            "dispositions": dict(sorted(self.dispositions.items())),
+            "acknowledged": self.acknowledged,
+            "passed": self.passed,
         }
 
 
@@ -239,6 +221,7 @@ class Evidence:
     window: Window
     sources: tuple[Source, ...]
     reporters: tuple[Reporter, ...]
+    daily: tuple[Day, ...]
     policies: Mapping[str, int]
     context: Context
 
@@ -259,7 +242,7 @@ class Evidence:
     @property
     def covered_days(self) -> tuple[date, ...]:
         """The days of the window that somebody reported about."""
-        return tuple(sorted({day for reporter in self.reporters for day in reporter.days}))
+        return tuple(day.day for day in self.daily)
 
     @property
     def trend(self) -> float | None:
@@ -272,10 +255,13 @@ class Evidence:
     def figures(self) -> dict[str, float | int | None]:
         """Give the figures that a signature is held against."""
         whole = self.acknowledged
+        sources = [x.total for x in self.of_kind(SourceKind.ACKNOWLEDGED)]
+        rates = [rate for x in sources if (rate := ratio(x.passed, x.messages)) is not None]
         unreviewed = total(source.total for source in self.of_kind(SourceKind.UNREVIEWED) if source.signs)
         return {
             "messages": whole.messages,
             "pass_rate": _rounded(ratio(whole.passed, whole.messages)),
+            "source_pass_rate": _rounded(sum(rates) / len(rates)) if rates else None,
             "dkim_rate": _rounded(ratio(whole.dkim, whole.messages)),
             "spf_rate": _rounded(ratio(whole.spf, whole.messages)),
             "unknown_share": _rounded(ratio(unreviewed.messages, whole.messages)),
@@ -295,6 +281,7 @@ class Evidence:
             "trend": _rounded(self.trend),
             "sources": [source.as_json() for source in self.sources],
             "reporters": [reporter.as_json() for reporter in self.reporters],
+            "daily": [day.as_json() for day in self.daily],
             "policies": dict(sorted(self.policies.items())),
             "context": self.context.as_json(),
         }
@@ -313,139 +300,6 @@ def ratio(part: int, whole: int) -> float | None:
 
 def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 6)
-
-
-class _Sum:
-    """What is added up for one source."""
-
-    def __init__(self, word: Acknowledgement | None) -> None:
-        self.word = word
-        self.addresses: set[str] = set()
-        self.failing_from: Counter[str] = Counter()
-        self.days: dict[str, dict[date, list[int]]] = defaultdict(lambda: defaultdict(lambda: [0, 0, 0, 0]))
-        self.dispositions: Counter[str] = Counter()
-        self.reasons: Counter[str] = Counter()
-        self.forwarding: dict[str, int] = defaultdict(int)
-        self.listing: dict[str, int] = defaultdict(int)
-        self.signs: set[str] = set()
-
-    def add(self, count: Count) -> None:
-        self.addresses.add(count.origin.address)
-        self.failing_from[count.header_from] += count.messages - (count.dkim + count.spf - count.both)
-        sums = self.days[count.reporter][count.day]
-        for at, value in enumerate((count.messages, count.dkim, count.spf, count.both)):
-            sums[at] += value
-        self.dispositions.update(count.dispositions)
-        self.reasons.update(count.reasons)
-        if count.authenticated or count.dkim or count.spf:
-            self.signs.add(count.reporter)
-        listed = sum(n for reason, n in count.reasons.items() if reason in _LIST_REASONS)
-        forwarded = sum(n for reason, n in count.reasons.items() if reason in _FORWARDER_REASONS)
-        if listed:
-            self.listing[count.reporter] += listed
-        if forwarded or count.is_indirect:
-            self.forwarding[count.reporter] += forwarded or count.messages
-
-    def tallies(self, days: frozenset[date]) -> dict[str, Tally]:
-        """Add up the days among these, by reporter."""
-        found = {}
-        for reporter, by_day in sorted(self.days.items()):
-            rows = [Tally(*sums) for day, sums in by_day.items() if day in days]
-            if rows:
-                added = total(rows)
-                clean = sum(not row.failing for row in rows)
-                found[reporter] = replace(added, units=len(rows), clean=clean)
-        return found
-
-    def kind(self, by_reporter: Mapping[str, Tally]) -> SourceKind:
-        if self.word is not None:
-            return SourceKind.ACKNOWLEDGED if self.word.word is Word.ACK else SourceKind.DENIED
-        whole = total(by_reporter.values())
-        for said, kind in ((self.listing, SourceKind.MAILING_LIST), (self.forwarding, SourceKind.FORWARDER)):
-            if len(said) >= MIN_WITNESSES and sum(said.values()) >= INDIRECT_SHARE * whole.failing:
-                return kind
-        survives = whole.spf == 0 and whole.dkim >= SURVIVING_SHARE * whole.messages
-        if survives and sum(tally.dkim > 0 for tally in by_reporter.values()) >= MIN_WITNESSES:
-            return SourceKind.FORWARDER
-        return SourceKind.UNREVIEWED
-
-
-def compute(
-    counts: Iterable[Count],
-    window: Window,
-    review: Review,
-    *,
-    organizational_domain: Callable[[str], str],
-    context: Context,
-) -> Evidence:
-    """
-    Add up what the store gives.
-
-    Args:
-        counts: What authenticated reports say; what is outside of the window is left out here.
-        window: The days that count.
-        review: What people said of a source.
-        organizational_domain: Of the name of a sending host; addresses of one are one source.
-        context: What is not in reports.
-    """
-    days = window.days()
-    counted = frozenset(days)
-    recent = frozenset(day for day in days if day > window.end - timedelta(days=RECENT_DAYS))
-    sums: dict[tuple[str, str], _Sum] = {}
-    reporters: dict[str, Counter[date]] = defaultdict(Counter)
-    policies: Counter[str] = Counter()
-    known: dict[Origin, tuple[tuple[str, str], Acknowledgement | None]] = {}
-    for count in counts:
-        if count.day not in counted:
-            continue
-        if count.origin not in known:
-            word = review(count.origin)
-            key = (group_name(count.origin, organizational_domain), word.word if word else "")
-            known[count.origin] = key, word
-        key, word = known[count.origin]
-        sums.setdefault(key, _Sum(word)).add(count)
-        reporters[count.reporter][count.day] += count.messages
-        policies[count.policy or "unknown"] += count.messages
-    sources = (_source(name, added, counted, recent) for (name, _), added in sums.items())
-    return Evidence(
-        window=window,
-        sources=tuple(sorted(sources, key=lambda source: (-source.total.messages, source.name, source.kind))),
-        reporters=_reporters(reporters, recent),
-        policies=policies,
-        context=context,
-    )
-
-
-def _source(name: str, added: _Sum, counted: frozenset[date], recent: frozenset[date]) -> Source:
-    by_reporter = added.tallies(counted)
-    seen = sorted({day for by_day in added.days.values() for day in by_day})
-    return Source(
-        name=name,
-        kind=added.kind(by_reporter),
-        word=added.word,
-        addresses=tuple(sorted(added.addresses)),
-        failing_from=added.failing_from,
-        first_seen=seen[0],
-        last_seen=seen[-1],
-        days=len(seen),
-        by_reporter=by_reporter,
-        recent=added.tallies(recent),
-        dispositions=added.dispositions,
-        reasons=added.reasons,
-        signs=tuple(sorted(added.signs)),
-    )
-
-
-def _reporters(seen: Mapping[str, Counter[date]], recent: frozenset[date]) -> tuple[Reporter, ...]:
-    earlier = {day for days in seen.values() for day in days} - recent
-    found = []
-    for name, days in seen.items():
-        is_usual = bool(earlier) and 2 * len(earlier & days.keys()) >= len(earlier)
-        is_recent = bool(recent & days.keys())
-        found.append(
-            Reporter(name, sum(days.values()), tuple(sorted(days)), is_usual, is_usual and not is_recent, is_recent)
-        )
-    return tuple(sorted(found, key=lambda reporter: (-reporter.messages, reporter.name)))
 
 
 def shares(reporters: Sequence[Reporter]) -> Mapping[str, float]:

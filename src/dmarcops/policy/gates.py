@@ -8,7 +8,6 @@ are conventions of the field, not derived from anything; the lower bound beside 
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
 from enum import StrEnum
 from math import sqrt
 from typing import Any
@@ -62,6 +61,8 @@ class Thresholds:
     """Usual reporters that are silent."""
     max_silence_days: int = 3
     """Days without any report at the end of the window."""
+    max_complaint_rate: float = 0.003
+    """Complaints about the domain's mail in a week, where they are measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +101,7 @@ def evaluate(
         policy: The `p` of the next rung. One in test mode is judged like the full one, as some receivers do not read
             `t`.
     """
-    always = (_record(record), _rotation(evidence))
+    always = (_record(record), _rotation(evidence), *_complaints(evidence, thresholds))
     if kind is DomainKind.PARKED:
         return (*always, _parked(evidence))
     gates = [
@@ -131,6 +132,15 @@ def _rotation(evidence: Evidence) -> Gate:
     return Gate("rotation", len(selectors), 0, not selectors, detail)
 
 
+def _complaints(evidence: Evidence, thresholds: Thresholds) -> tuple[Gate, ...]:
+    """Judge complaints where they are measured; where they are not there is no gate, rather than an open one."""
+    rate = evidence.context.complaint_rate
+    if rate is None:
+        return ()
+    most = thresholds.max_complaint_rate
+    return (Gate("max_complaint_rate", rate, most, rate < most, "complaints of a week, by feedback loops"),)
+
+
 def _destination(evidence: Evidence) -> Gate:
     authorised = evidence.context.is_rua_authorised
     value = None if authorised is None else int(authorised)
@@ -154,19 +164,16 @@ def _days(evidence: Evidence, thresholds: Thresholds) -> Gate:
 
 
 def _freshness(evidence: Evidence, thresholds: Thresholds) -> Gate:
-    days = evidence.covered_days
-    if not days:
-        return Gate("max_silence_days", None, thresholds.max_silence_days, ok=False, detail="no report at all")
-    silence = (_last_counted(evidence) - days[-1]).days
-    detail = f"the last day with a report is {days[-1].isoformat()}"
-    return Gate(
-        "max_silence_days", silence, thresholds.max_silence_days, silence <= thresholds.max_silence_days, detail
-    )
+    last = {reporter.name: reporter.days[-1] for reporter in evidence.reporters}
 
+    def silence(excluded: frozenset[str]) -> float | None:
+        # Days around a change, which are not counted, are no silence: the last day that counts is the measure.
+        days = [day for name, day in last.items() if name not in excluded]
+        return (evidence.window.days()[-1] - max(days)).days if days else None
 
-def _last_counted(evidence: Evidence) -> date:
-    """Give the last day that counts: days around a change, which have no figure, are no silence."""
-    return evidence.window.days()[-1]
+    settled = settle(silence, last, lambda value: value <= thresholds.max_silence_days)
+    detail = f"the last day with a report is {max(last.values()).isoformat()}" if last else "no report at all"
+    return _gate("max_silence_days", settled, thresholds.max_silence_days, detail)
 
 
 def _reporters(evidence: Evidence, thresholds: Thresholds) -> Gate:
@@ -180,14 +187,19 @@ def _reporters(evidence: Evidence, thresholds: Thresholds) -> Gate:
 
 
 def _silence(evidence: Evidence, thresholds: Thresholds) -> Gate:
-    usual = [reporter for reporter in evidence.reporters if reporter.is_usual]
-    silent = [reporter.name for reporter in usual if reporter.is_silent]
-    share = ratio(len(silent), len(usual))
-    if share is None:
-        return Gate("max_silent_share", None, thresholds.max_silent_share, ok=False, detail="no usual reporter yet")
-    ok = share <= thresholds.max_silent_share or len(silent) == 1
-    detail = f"silent since: {_named(silent)}" if silent else f"all of {len(usual)} usual reporters go on reporting"
-    return Gate("max_silent_share", share, thresholds.max_silent_share, ok, detail)
+    """One silent reporter never closes this gate: its silence is as little to be relied on as its word."""
+    usual = {reporter.name: reporter.is_silent for reporter in evidence.reporters if reporter.is_usual}
+    silent = [name for name, is_silent in usual.items() if is_silent]
+
+    def share(excluded: frozenset[str]) -> float | None:
+        left = [is_silent for name, is_silent in usual.items() if name not in excluded]
+        return ratio(sum(left), len(left))
+
+    settled = settle(share, usual, lambda value: value <= thresholds.max_silent_share)
+    if len(silent) <= 1 and usual:
+        settled = Settled(share(frozenset()), ok=True)
+    detail = f"silent: {_named(silent)}" if silent else f"{len(usual)} usual reporters, none silent"
+    return _gate("max_silent_share", settled, thresholds.max_silent_share, detail)
 
 
 Measure = Callable[[Tally], int]

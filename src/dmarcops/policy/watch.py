@@ -51,13 +51,19 @@ def watch(evidence: Evidence, rules: Rules, *, former: str, policy: Policy) -> W
         former: The text of the record before the step.
         policy: The `p` that the step published.
     """
+    complaints = _complaints(evidence, rules)
     recent = by_reporter(source.recent for source in evidence.of_kind(SourceKind.ACKNOWLEDGED))
     whole = total(recent.values())
-    if whole.messages < rules.regression_messages or len(recent) < MIN_WITNESSES:
+    if not complaints and (whole.messages < rules.regression_messages or len(recent) < MIN_WITNESSES):
         told = f"{whole.messages} acknowledged messages were reported lately, by {len(recent)} reporters"
         return Watch(Outcome.WAITING, (told,))
-    reasons = [*_rates(recent, whole, rules, policy), *_sources(evidence, rules, whole)]
+    reasons = [*complaints, *_rates(recent, whole, rules, policy), *_sources(evidence, rules, whole)]
     return Watch(Outcome.REGRESSION, tuple(reasons), former) if reasons else Watch(Outcome.FINE, ())
+
+
+def _complaints(evidence: Evidence, rules: Rules) -> list[str]:
+    rate, most = evidence.context.complaint_rate, rules.thresholds.max_complaint_rate
+    return [f"{rate:.2%} of the mail is complained about, and {most:.2%} is too much"] if (rate or 0) >= most else []
 
 
 def _rates(recent: dict[str, Tally], whole: Tally, rules: Rules, policy: Policy) -> list[str]:
