@@ -46,12 +46,19 @@ class _Sum:
         self.addresses.add(count.origin.address)
         self.failing_from[count.header_from] += count.messages - (count.dkim + count.spf - count.both)
         sums = self.days[count.reporter][count.day]
-        for at, value in enumerate((count.messages, count.dkim, count.spf, count.both)):
-            sums[at] += value
-        self.dispositions.update(count.dispositions)
-        self.reasons.update(count.reasons)
+        sums[0] += count.messages
+        sums[1] += count.dkim
+        sums[2] += count.spf
+        sums[3] += count.both
+        for disposition, messages in count.dispositions.items():
+            self.dispositions[disposition] += messages
         if count.authenticated or count.dkim or count.spf:
             self.signs.add(count.reporter)
+        if count.reasons or count.is_indirect:
+            self._add_reasons(count)
+
+    def _add_reasons(self, count: Count) -> None:
+        self.reasons.update(count.reasons)
         listed = sum(n for reason, n in count.reasons.items() if reason in _LIST_REASONS)
         forwarded = sum(n for reason, n in count.reasons.items() if reason in _FORWARDER_REASONS)
         if listed:
