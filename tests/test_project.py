@@ -146,6 +146,7 @@ def test_reader_comes_alone_when_imported_as_a_library(module: str) -> None:
     assert loaded & {"sqlalchemy", "sqlmodel", "pydantic", "alembic", "typer", "rich", "psycopg", "pyarrow"} == set()
     assert {name for name in loaded if name.startswith("dmarcops.") and name.count(".") == 1} <= {
         "dmarcops.report",
+        "dmarcops.domains",
         "dmarcops.errors",
     }
 

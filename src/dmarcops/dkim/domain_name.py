@@ -1,25 +1,8 @@
-"""Domain names as they are compared: lower-case A-labels (RFC 5890 section 2.3.2.1). Does no I/O."""
+"""Domain names as they are compared, and those of addresses. Does no I/O."""
 
-import re
+from dmarcops.domains import a_labels
 
-import idna
-
-MAX_LENGTH = 253
-"""Characters of a domain name (RFC 1035 section 2.3.4, without the root's dot)."""
-_NAME = re.compile(r"(?!.*\.\.)[a-z0-9_-][a-z0-9_.-]*")
-
-
-def a_labels(text: str) -> str:
-    """Give a domain name in the form that is compared; empty when the text is none."""
-    name = text.strip(" \t\r\n").lower().removesuffix(".")
-    if len(name) > MAX_LENGTH:
-        return ""
-    if not name.isascii():
-        try:
-            name = idna.encode(name, uts46=True).decode("ascii").lower()
-        except (idna.IDNAError, UnicodeError):
-            return ""
-    return name if _NAME.fullmatch(name) else ""
+__all__ = ["a_labels", "domain_part"]
 
 
 def domain_part(address: str) -> str:

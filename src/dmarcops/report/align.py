@@ -5,13 +5,18 @@ The verdict is the reporter's (`policy_evaluated`); what is worked out here is t
 organizational domain is asked of a function, `suffix_list` by the Public Suffix List or `tree_walk` by DNS data.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import lru_cache
 
-from publicsuffixlist import PublicSuffixList
-
+from dmarcops.domains import (
+    MAX_QUERIES,
+    OrganizationalDomain,
+    TxtLookup,
+    suffix_list,
+    tree_walk,
+    walk,
+)
 from dmarcops.report.model import (
     AlignmentMode,
     DkimAuthResult,
@@ -25,13 +30,20 @@ from dmarcops.report.model import (
     SpfScope,
 )
 
-OrganizationalDomain = Callable[[Domain], Domain]
-"""Gives the organizational domain of a domain; the domain itself when it has none above it."""
-TxtLookup = Callable[[str], Sequence[str]]
-"""Gives the TXT records of a name, each with its character-strings joined; empty when there are none."""
-
-MAX_QUERIES = 8
-"""DNS queries of one tree walk (RFC 9989 section 4.10)."""
+__all__ = [
+    "MAX_QUERIES",
+    "Alignment",
+    "DkimFailure",
+    "OrganizationalDomain",
+    "SpfFailure",
+    "TxtLookup",
+    "alignment",
+    "classify",
+    "is_aligned",
+    "suffix_list",
+    "tree_walk",
+    "walk",
+]
 
 
 class DkimFailure(StrEnum):
@@ -133,76 +145,3 @@ def _spf_failure(results: tuple[SpfAuthResult, ...], aligned: tuple[bool, ...]) 
     if not checked:
         return SpfFailure.NO_SPF
     return SpfFailure.SPF_UNALIGNED if any(passed for passed, _ in checked) else SpfFailure.SPF_FAIL
-
-
-def suffix_list() -> OrganizationalDomain:
-    """
-    Organizational domains by the Public Suffix List (RFC 7489 section 3.2), the list that ships with its library.
-
-    Loads the list (some 40 ms); answers are remembered.
-    """
-    suffixes = PublicSuffixList()
-
-    @lru_cache(maxsize=65_536)
-    def organizational_domain(domain: Domain) -> Domain:
-        return Domain(suffixes.privatesuffix(domain) or domain)
-
-    return organizational_domain
-
-
-def tree_walk(lookup: TxtLookup) -> OrganizationalDomain:
-    """
-    Organizational domains by the DNS tree walk (RFC 9989 section 4.10.2), over DNS data that the caller has.
-
-    Args:
-        lookup: The TXT records at a name; asked for `_dmarc.<domain>`, each name once.
-    """
-    ask = lru_cache(maxsize=65_536)(lookup)
-
-    def organizational_domain(domain: Domain) -> Domain:
-        shortest = None
-        for name in walk(domain):
-            tag = _psd(ask(f"_dmarc.{name}"))
-            if tag is None:
-                continue
-            if tag == "n":
-                return Domain(name)
-            if tag == "y" and name != domain:
-                return _one_label_below(name, domain)
-            shortest = name
-            if tag == "y":
-                break
-        return Domain(shortest or domain)
-
-    return organizational_domain
-
-
-def walk(domain: str) -> Iterator[str]:
-    """The names that a tree walk from the domain asks for, in order (RFC 9989 section 4.10): at most eight."""
-    yield domain
-    labels = domain.split(".")
-    skip = 1 if len(labels) < MAX_QUERIES else len(labels) - MAX_QUERIES + 1
-    for start in range(skip, len(labels)):
-        yield ".".join(labels[start:])
-
-
-def _psd(records: Sequence[str]) -> str | None:
-    """The `psd` tag (`u` when absent) of the one DMARC record among these; None when there is not just one."""
-    valid = [tags for record in records if (tags := _tags(record))]
-    if len(valid) != 1:
-        return None
-    psd = valid[0].get("psd", "u").lower()
-    return psd if psd in ("y", "n") else "u"
-
-
-def _tags(record: str) -> dict[str, str]:
-    """The tags of a DMARC record; none when it does not start with `v=DMARC1` (RFC 9989 section 4.7)."""
-    pairs = [part.partition("=") for part in record.split(";")]
-    tags = {name.strip().lower(): value.strip() for name, _, value in pairs}
-    is_first = pairs[0][0].strip().lower() == "v" and pairs[0][2].strip() == "DMARC1"
-    return tags if is_first else {}
-
-
-def _one_label_below(parent: str, domain: str) -> Domain:
-    label = domain[: -len(parent) - 1].rpartition(".")[2]
-    return Domain(f"{label}.{parent}")

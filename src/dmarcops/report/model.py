@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NewType
 
-Domain = NewType("Domain", str)
+from dmarcops import domains
+
+Domain = domains.Domain
 """A domain name in lower-case A-labels, without the trailing dot."""
 Selector = NewType("Selector", str)
 """A DKIM selector (RFC 6376 section 3.1)."""
