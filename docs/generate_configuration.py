@@ -17,13 +17,7 @@ from dmarcops.wiring import adapters
 
 PAGE = Path(__file__).parent / "configuration.md"
 TEXT = Path(__file__).parent / "configuration.in.md"
-SECTIONS = (
-    ("mail", "mailboxes", "Mailboxes", "Where reports arrive, any number of them: `[mailboxes.NAME]`."),
-    ("dns", "dns", "DNS", "Who writes DNS: `[dns.NAME]`."),
-    ("signers", "signers", "Signers", "Whose signing configuration is switched: `[signers.NAME]`."),
-    ("keystore", "keystores", "Key stores", "Where private keys are kept: `[keystores.NAME]`."),
-    ("notify", "notify", "Notifications", "Who is told: `[notify]`."),
-)
+SECTIONS = (("mail", "mailboxes", "Mailboxes", "Where reports arrive, any number of them: `[mailboxes.NAME]`."),)
 _MIB = 1 << 20
 _UNITS = ((604_800, "w"), (86_400, "d"), (3_600, "h"), (60, "m"), (1, "s"))
 
@@ -32,8 +26,6 @@ def page() -> str:
     """Return the page."""
     parts = [TEXT.read_text()]
     for package, section, title, about in SECTIONS:
-        if not (Path(__file__).parents[1] / "src/dmarcops" / package).is_dir():
-            continue
         parts.append(f"\n## {title}\n\n{about}\n")
         parts += [_adapter(package, name, section) for name in adapters(package)]
     return "".join(parts)

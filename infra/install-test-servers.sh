@@ -1,6 +1,6 @@
 #!/bin/sh
-# Sees to the servers that the tests start for themselves: PostgreSQL, from Debian's packages.
-# Does nothing when it is there. No daemon is started or left running, and no service is enabled.
+# Sees to the servers that the tests start for themselves (PostgreSQL, Dovecot, BIND, OpenDKIM, ...), from Debian's packages.
+# Does nothing when they are there. No daemon is started or left running, and no service is enabled.
 # Not root, or not Debian: says what to install; fails only when DMARCOPS_REQUIRE_SERVERS=1.
 set -eu
 
@@ -8,6 +8,8 @@ say() {
     printf '%s\n' "test servers: $*" >&2
 }
 
+# What each test server is found by, and the packages it comes in. exim is not among them: a machine has one MTA, and
+# its tests are skipped where it is not the one.
 has_postgresql() { # where tests/conftest.py looks for it
     for server in /usr/lib/postgresql/*/bin/postgres; do
         [ -x "$server" ] && return
@@ -15,15 +17,31 @@ has_postgresql() { # where tests/conftest.py looks for it
     return 1
 }
 
-has_postgresql && exit 0
+packages=""
+want() { # want PROGRAM PACKAGE...
+    program=$1
+    shift
+    PATH="$PATH:/usr/sbin:/sbin" command -v "$program" >/dev/null || packages="$packages $*"
+}
+has_postgresql || packages="postgresql-common postgresql"
+want dovecot dovecot-imapd dovecot-lmtpd dovecot-pop3d
+[ -x /usr/lib/dovecot/lmtp ] || packages="$packages dovecot-lmtpd"
+[ -x /usr/lib/dovecot/pop3 ] || packages="$packages dovecot-pop3d"
+want named bind9
+want opendkim opendkim opendkim-tools
+want pdns_server pdns-server pdns-backend-sqlite3
+want rspamd rspamd
+want openssl openssl
+
+[ -n "$packages" ] || exit 0
 
 if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
-    say "PostgreSQL's server is missing: there is no /usr/lib/postgresql/*/bin/postgres."
-    say "On Debian and Ubuntu: sudo apt-get install postgresql"
+    say "programs of test servers are missing. On Debian and Ubuntu:"
+    say "sudo apt-get install --no-install-recommends$packages"
     if [ "${DMARCOPS_REQUIRE_SERVERS:-}" = 1 ]; then
         exit 1
     fi
-    say "The tests against PostgreSQL will be skipped."
+    say "The tests against them will be skipped."
     exit 0
 fi
 
@@ -49,10 +67,16 @@ install() {
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$1" >/dev/null
 }
 
-say "installing the Debian package postgresql (nothing is started)"
+say "installing the Debian packages$packages (nothing is started)"
 apt-get update -qq
-install postgresql-common
-cp -p "$clusters" "$kept/clusters"
-echo "create_main_cluster = false" >>"$clusters"
-install postgresql
+case "$packages" in
+*postgresql*)
+    install postgresql-common
+    cp -p "$clusters" "$kept/clusters"
+    echo "create_main_cluster = false" >>"$clusters"
+    ;;
+esac
+for package in $packages; do
+    install "$package"
+done
 has_postgresql

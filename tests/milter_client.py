@@ -6,16 +6,18 @@ import socket
 import struct
 from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
-from typing import Self
+from importlib import import_module
+from typing import Any, Self
 
-import dkim
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
-from dkim.canonicalization import CanonicalizationPolicy
 
 from dmarcops.ports import SigningKey
 from dmarcops.signers.keys import public_key_of
+
+dkim: Any = import_module("dkim")  # dkimpy ships no types, and a type checker finds our tests of that name instead
+CanonicalizationPolicy: Any = import_module("dkim.canonicalization").CanonicalizationPolicy
 
 _FINAL = b"acrtdy"
 _ACTIONS = 0x1FF

@@ -17,7 +17,7 @@ import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
-from conftest import free_port, missing
+from conftest import free_port
 from dmarcops.signers import exim
 
 PROGRAM = "DMARCOPS_EXIM"
@@ -131,7 +131,8 @@ def exim_server() -> Iterator[Exim]:
     """An Exim that signs, with nothing to sign with yet."""
     program = os.environ.get(PROGRAM) or shutil.which("exim4") or shutil.which("exim")
     if not program:
-        missing("Exim is not installed (Debian: exim4-daemon-light)")
+        # Never required: a machine has one MTA, and where Postfix is it, Exim cannot be installed.
+        pytest.skip("Exim is not installed (Debian: exim4-daemon-light)")
     if os.geteuid() != 0:
         pytest.skip("it can be started by root only")
     assert program

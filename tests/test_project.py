@@ -31,7 +31,12 @@ FOREIGN = [
     "--index" + "-url",
     "--extra" + "-index-url",
 ]
-MAY_SAY = {"infra/lock-requirements.sh": ["--find" + "-links", "--index" + "-url"]}
+MAY_SAY = {
+    "infra/lock-requirements.sh": ["--find" + "-links", "--index" + "-url"],
+    # KumoMTA's own place, as its packages have it.
+    "docs/signers.md": ["/" + "opt/"],
+    "tests/signers/test_kumomta.py": ["/" + "opt/"],
+}
 GROUPS = ("base", "server", "test", "lint", "docs", "build", "lock")
 APART = ("bench",)
 """Groups with an environment of their own: parsedmarc is measured as its users have it."""

@@ -16,8 +16,8 @@ import pytest
 
 from dmarcops.errors import ConfigError, DmarcopsError, SignerError, UnsafeChangeError
 from dmarcops.ports import SigningKey
+from dmarcops.quantities import parse_duration
 from dmarcops.report.model import Domain, Selector
-from dmarcops.settings import parse_duration
 from dmarcops.signers import block
 from dmarcops.signers.files import locked
 from servers_ses import ses, ses_in  # noqa: F401 - a fixture

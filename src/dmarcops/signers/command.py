@@ -20,8 +20,9 @@ from pydantic import Field
 
 from dmarcops.errors import SignerError, UnsafeChangeError
 from dmarcops.ports import SigningKey
+from dmarcops.quantities import parse_duration
 from dmarcops.report.model import Domain, Selector
-from dmarcops.settings import Duration, parse_duration
+from dmarcops.settings import Duration
 from dmarcops.signers.files import KeyFiles, locked, remove_key, write_key
 from dmarcops.signers.keys import check, check_names
 from dmarcops.signers.reload import Command, run

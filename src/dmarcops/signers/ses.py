@@ -21,8 +21,9 @@ from cryptography.hazmat.primitives.serialization import (
 
 from dmarcops.errors import ConfigError, SignerError, UnsafeChangeError
 from dmarcops.ports import SigningKey
+from dmarcops.quantities import parse_duration
 from dmarcops.report.model import Domain, Selector
-from dmarcops.settings import Duration, Settings, parse_duration
+from dmarcops.settings import Duration, Settings
 from dmarcops.signers.keys import check, check_names
 from dmarcops.signers.reload import shown
 

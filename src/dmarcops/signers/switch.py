@@ -12,8 +12,9 @@ from pathlib import Path
 
 from dmarcops.errors import SignerError, UnsafeChangeError
 from dmarcops.ports import SigningKey
+from dmarcops.quantities import parse_duration
 from dmarcops.report.model import Domain, Selector
-from dmarcops.settings import Duration, parse_duration
+from dmarcops.settings import Duration
 from dmarcops.signers.files import KeyFiles, Replacement, locked, read, remove_key, write_key
 from dmarcops.signers.keys import load
 from dmarcops.signers.reload import Command, run
