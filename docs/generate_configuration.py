@@ -28,14 +28,22 @@ def page() -> str:
     for package, section, title, about in SECTIONS:
         parts.append(f"\n## {title}\n\n{about}\n")
         parts += [_adapter(package, name, section) for name in adapters(package)]
+    parts.append(
+        f"\n## Notifications\n\nWho is told of what needs a person: `[notify]`.\n{_described('notify.apprise')}"
+    )
     return "".join(parts)
 
 
 def _adapter(package: str, name: str, section: str) -> str:
-    module = import_module(f"dmarcops.{package}.{name}")
+    return f'\n### {section}: `kind = "{name}"`\n{_described(f"{package}.{name}")}'
+
+
+def _described(name: str) -> str:
+    """Return what an adapter says of itself, and its keys."""
+    module = import_module(f"dmarcops.{name}")
     about = (module.__doc__ or "").strip().partition("\n\n")[0].replace("\n", " ")
     rows = "".join(_rows(module.Config, ""))
-    return f'\n### {section}: `kind = "{name}"`\n\n{about}\n\n| key | default | |\n| --- | --- | --- |\n{rows}'
+    return f"\n{about}\n\n| key | default | |\n| --- | --- | --- |\n{rows}"
 
 
 def _rows(settings: type[BaseModel], prefix: str) -> Iterator[str]:

@@ -12,7 +12,7 @@ import os
 import re
 import subprocess
 import tomllib
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from pathlib import Path
@@ -53,13 +53,14 @@ class Config:
     """
     All that the user configured.
 
-    `tables` are the sections other than `[store]` as they were given, `place` names where, `environ` is where their
-    secrets may stand.
+    `tables` are the sections other than `[store]` as they were given, `place` names where, `secret_files` are the keys
+    whose secret stands in a file and that file, `environ` is where other secrets may stand.
     """
 
     store: StoreConfig = StoreConfig()
     tables: Mapping[str, Mapping[str, object]] = field(default_factory=dict, repr=False)
     place: str = "the configuration"
+    secret_files: tuple[tuple[str, Path], ...] = ()
     environ: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -160,6 +161,7 @@ def load(file: Path | None, *, store_url: str | None = None, environ: Mapping[st
     """
     source = file or _default_file(environ)
     document = _document(source) if source else {}
+    secret_files = tuple(_secret_files(document, ""))
     given = {key: _Given(value, f"{source}: [store] {key}") for key, value in document.pop("store", {}).items()}
     given |= _from_environment(environ, document)
     if store_url is not None:
@@ -175,6 +177,7 @@ def load(file: Path | None, *, store_url: str | None = None, environ: Mapping[st
         ),
         tables=document,
         place=str(source) if source else "environment",
+        secret_files=secret_files,
         environ=environ,
     )
 
@@ -295,6 +298,19 @@ def _text(given: _Given, environ: Mapping[str, str]) -> str:
             return _secret_of_command([str(word) for word in command], given.place)
     hint = 'or a secret: { env = "NAME" }, { file = "/path" } or { command = ["program", "argument"] }'
     raise ConfigError(f"{given.place} is not a text", hint=hint)
+
+
+def _secret_files(value: object, key: str) -> Iterator[tuple[str, Path]]:
+    """Give each key below `value` that is a secret in a file, and the file."""
+    match value:
+        case {"file": str(name), **rest} if not rest:
+            yield key, Path(name).expanduser()
+        case Mapping():
+            for name, inner in value.items():
+                yield from _secret_files(inner, f"{key}.{name}".removeprefix("."))
+        case list():
+            for place, inner in enumerate(value):
+                yield from _secret_files(inner, f"{key}[{place}]")
 
 
 def _secret_of_variable(name: str, place: str, environ: Mapping[str, str]) -> str:

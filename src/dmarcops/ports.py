@@ -115,6 +115,24 @@ class Checkable(Protocol):
         ...
 
 
+class Notifier(Protocol):
+    """
+    Who tells people of what needs them.
+
+    Must tell all who can be told, and must take the text as plain text. What it is given is harmless already.
+    """
+
+    def tell(self, title: str, text: str) -> None:
+        """
+        Tell them.
+
+        Raises:
+            ConfigError: It cannot be used as it is configured.
+            EdgeError: Nobody could be told.
+        """
+        ...
+
+
 class Progress(Protocol):
     """Something that is told how far the work is."""
 

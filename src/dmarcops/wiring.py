@@ -23,10 +23,12 @@ from dmarcops.errors import ConfigError
 from dmarcops.flows.ingest import Ingest
 from dmarcops.flows.look import Looking, look
 from dmarcops.flows.lookers import Lookers
+from dmarcops.flows.notices import Thresholds
 from dmarcops.flows.retry import RetrySource
 from dmarcops.flows.rules import Rules
 from dmarcops.mail.files import messages, reopened
-from dmarcops.ports import MailSource, Progress
+from dmarcops.notify import apprise
+from dmarcops.ports import MailSource, Notifier, Progress
 from dmarcops.report.align import suffix_list
 from dmarcops.report.limits import Limits
 from dmarcops.report.redact import Redactor
@@ -162,6 +164,24 @@ def mailbox(config: Config, name: str) -> tuple[MailSource, MailboxSettings]:
         raise ConfigError(f"cannot make the directory {folder}: {error.strerror}", hint=hint) from error
     source: MailSource = module.Adapter(name, settings, folder)
     return source, settings
+
+
+def notifier(config: Config) -> tuple[Notifier, Thresholds]:
+    """
+    Give who tells people, and from when on.
+
+    Raises:
+        ConfigError: There is no `[notify]`, or it cannot be used.
+    """
+    settings = config.read(("notify",), apprise.Config)
+    thresholds = Thresholds(
+        failing_runs=settings.failing_runs,
+        silent_after=settings.silent_after,
+        rejected_rate=settings.rejected_rate,
+        rejected_min=settings.rejected_min,
+        repeat_after=settings.repeat_after,
+    )
+    return apprise.Adapter(settings), thresholds
 
 
 def parsed(paths: Sequence[str], *, stdin: BinaryIO, folder: Path, problems: list[str]) -> Iterator[Looking]:

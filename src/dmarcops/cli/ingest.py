@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from time import monotonic
 from typing import TYPE_CHECKING, Annotated, Any
@@ -104,6 +104,11 @@ def _told_to_the_mta() -> Iterator[None]:
     except DmarcopsError as error:
         error.exit_code = EX_TEMPFAIL
         raise
+    except Exception as error:
+        # The disk is full, or a defect of ours: whatever it is, the mail is not to bounce.
+        failed = EdgeError(f"{type(error).__name__}: {error}")
+        failed.exit_code = EX_TEMPFAIL
+        raise failed from error
 
 
 @app.command()
@@ -132,9 +137,9 @@ def workers(jobs: int | None) -> int:
     return wanted if wanted > 1 else 0
 
 
-def show_totals(totals: "Totals", seconds: float, form: Format) -> None:
-    """Print what an ingest did: the contract's JSON, or a line a figure."""
-    figures: dict[str, Any] = {
+def figures_of(totals: "Totals") -> dict[str, Any]:
+    """Return the figures of the contract's JSON, but the time it took."""
+    return {
         "messages": totals.messages,
         "payloads": totals.payloads,
         "reports": {"new": totals.new, "duplicate": totals.duplicate, "conflict": totals.conflict},
@@ -144,16 +149,38 @@ def show_totals(totals: "Totals", seconds: float, form: Format) -> None:
         "records": totals.records,
         "mail_count": totals.mail_count,
         "repaired": totals.repaired,
-        "seconds": round(seconds, 3),
     }
+
+
+def show_totals(
+    totals: "Totals", seconds: float, form: Format, *, mailboxes: Mapping[str, Mapping[str, Any]] | None = None
+) -> None:
+    """
+    Print what an ingest did: the contract's JSON, or a line a figure.
+
+    Args:
+        totals: All of it.
+        seconds: How long it took.
+        form: How it is printed.
+        mailboxes: The figures of each mailbox and its state, when there were several.
+    """
+    figures = figures_of(totals) | {"seconds": round(seconds, 3)}
     if form is Format.JSON:
         with standard_output() as stream:
-            stream.write(f"{json.dumps(figures)}\n")
+            stream.write(_ascii(figures | ({"mailboxes": mailboxes} if mailboxes else {})) + "\n")
         return
-    rows: list[tuple[str, object]] = []
+    rows = [(what, count if what != "seconds" else f"{count:.1f}") for what, count in _flat(figures)]
+    for name, own in (mailboxes or {}).items():
+        rows += [(f"mailbox {name}: {what}", count) for what, count in _flat(own) if count or what == "messages"]
+    show(("what", "how many"), rows, form)
+
+
+def _flat(figures: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     for name, figure in figures.items():
-        rows += [(f"{name} {part}", count) for part, count in figure.items()] if name == "reports" else [(name, figure)]
-    show(("what", "how many"), [row if row[0] != "seconds" else (row[0], f"{row[1]:.1f}") for row in rows], form)
+        if name == "reports":
+            yield from ((f"{name} {part}", count) for part, count in figure.items())
+        else:
+            yield name, figure
 
 
 def raise_for_unreadable(totals: "Totals") -> None:

@@ -9,14 +9,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from threading import Event, Thread
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from dmarcops import config
 from dmarcops.cli import systemd
 from dmarcops.cli.faults import fault_of
-from dmarcops.cli.ingest import raise_for_unreadable, show_totals, workers
+from dmarcops.cli.ingest import figures_of, raise_for_unreadable, show_totals, workers
 from dmarcops.cli.options import invocation_of, opened_store
 from dmarcops.cli.output import Format
 from dmarcops.cli.progress import NoProgress, progress
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 AT_ONCE = 8
 """Mailboxes that are looked into at the same time."""
+WATCHDOG_SECONDS = 300.0
+"""How often `--watch` looks whether a person is to be told of something."""
 SILENCE_SECONDS = 900.0
 """Seconds without a sign of life from a mailbox after which systemd is no longer told that all is well."""
 
@@ -60,12 +62,13 @@ def look_once(context: typer.Context, jobs: int | None, form: Format) -> None:
     ):
         polls = [threads.submit(_poll, name, settings, store, lookers, folder=folder, bar=bar) for name in names]
         polled = [future.result() for future in polls]
+        _keep_watch(settings, store, names)
     totals = Totals()
     for one in polled:
         totals.include(one.totals)
         if one.is_busy:
             _LOG.warning("%s: another dmarcops is at it; left to that one", one.name)
-    show_totals(totals, monotonic() - started, form)
+    show_totals(totals, monotonic() - started, form, mailboxes=_by_mailbox(polled))
     _raise_for_failed(polled)
     raise_for_unreadable(totals)
 
@@ -91,12 +94,13 @@ def _follow_until(stop: Event, reload: Event, context: typer.Context, lookers: "
 
     settings = _config(context)
     with opened_store(context) as store, wiring.private_folder() as folder:
-        over = Event()
-        watches, beats = _watches(_mailboxes(settings), settings, store, lookers, folder=folder, over=over)
+        over, names = Event(), _mailboxes(settings)
+        watches, beats = _watches(names, settings, store, lookers, folder=folder, over=over)
         threads = [Thread(target=watch.run, name=watch.source.name) for watch in watches]
+        threads.append(Thread(target=_keep_watching, args=(settings, store, names, over), name="notify"))
         for thread in threads:
             thread.start()
-        _LOG.info("following %s", ", ".join(thread.name for thread in threads))
+        _LOG.info("following %s", ", ".join(names))
         systemd.notify("READY=1")
         try:
             while not stop.wait(1):
@@ -157,6 +161,7 @@ def _poll(
 
     from dmarcops import wiring
     from dmarcops.flows.poll import Polled, poll
+    from dmarcops.store.runs import save_error
 
     try:
         source, mailbox = wiring.mailbox(settings, name)
@@ -166,14 +171,39 @@ def _poll(
             return poll(source, own)
         finally:
             source.close()
+    except ConfigError as error:
+        # A mailbox that cannot be used any more is to be told of like one that cannot be reached.
+        save_error(store, name, str(error), wiring.clock())
+        return Polled(name, error=error)
     except DmarcopsError as error:
         return Polled(name, error=error)
+
+
+def _keep_watching(settings: config.Config, store: "Store", names: tuple[str, ...], over: Event) -> None:
+    """Look now and then whether a person is to be told of something, until it is over."""
+    while not over.wait(WATCHDOG_SECONDS):
+        _keep_watch(settings, store, names)
+
+
+def _keep_watch(settings: config.Config, store: "Store", names: tuple[str, ...]) -> None:
+    """Tell a person of what needs one, if somebody is to be told; that this fails is a line in the log, no more."""
+    from dmarcops import wiring
+    from dmarcops.flows.watchdog import keep_watch
+
+    if "notify" not in settings.tables:
+        return
+    try:
+        notifier, thresholds = wiring.notifier(settings)
+        for notice in keep_watch(store, notifier, thresholds, mailboxes=names, now=wiring.clock()):
+            _LOG.info("told: %s", notice.title)
+    except DmarcopsError as error:
+        _LOG.warning("nobody was notified: %s", _with_hint(error))
 
 
 def _tell(polled: "Polled") -> None:
     """Say in one line what a look into a mailbox did."""
     if polled.error is not None:
-        _LOG.warning("%s: %s%s", polled.name, polled.error, f" ({polled.error.hint})" if polled.error.hint else "")
+        _LOG.warning("%s: %s", polled.name, _with_hint(polled.error))
     totals = polled.totals
     if totals.messages:
         _LOG.info(
@@ -187,14 +217,27 @@ def _tell(polled: "Polled") -> None:
         )
 
 
+def _with_hint(error: DmarcopsError) -> str:
+    return f"{error} ({error.hint})" if error.hint else str(error)
+
+
+def _by_mailbox(polled: "list[Polled]") -> dict[str, dict[str, Any]]:
+    """Return the figures of each mailbox and how its look ended, nothing when there is only one."""
+    if len(polled) == 1:
+        return {}
+    states = {one.name: "failed" if one.error else "busy" if one.is_busy else "done" for one in polled}
+    return {one.name: {"state": states[one.name], **figures_of(one.totals)} for one in polled}
+
+
 def _raise_for_failed(polled: "list[Polled]") -> None:
     """
-    Tell of each mailbox that failed in a line, and raise the last of the errors.
+    Tell of each mailbox that failed in a line, and raise the last of the errors, one of the configuration if there is.
 
     Raises:
         DmarcopsError: One failed.
     """
     failed = [(one.name, one.error) for one in polled if one.error is not None]
+    failed.sort(key=lambda one: one[1].exit_code)
     for name, error in failed[:-1]:
         fault = fault_of(error)
         sys.stderr.write("".join(f"{line}\n" for line in fault.lines()).replace("dmarcops: ", f"dmarcops: {name}: ", 1))
@@ -216,15 +259,18 @@ def _mailboxes(settings: config.Config) -> tuple[str, ...]:
         ConfigError: There is none.
     """
     tables = settings.tables.get("mailboxes", {})
-    names = tuple(
-        name for name, table in tables.items() if not (isinstance(table, dict) and table.get("reports") is False)
-    )
+    names = tuple(name for name, table in tables.items() if not (isinstance(table, dict) and _is_left_out(table)))
     if not names:
         raise ConfigError(
             "there is nothing to ingest: no PATH was given, and no mailbox is configured",
             hint="name files or folders, or write a [mailboxes.NAME] section into dmarcops.toml",
         )
     return names
+
+
+def _is_left_out(table: dict[str, object]) -> bool:
+    """Tell whether no reports arrive in a mailbox; from the environment the word comes as text."""
+    return str(table.get("reports")).lower() in {"false", "off", "no", "0"}
 
 
 @contextmanager

@@ -1,7 +1,9 @@
 """The doctor: tries out all that the configuration names, and says what to mend. Changes nothing."""
 
-from collections.abc import Callable, Iterator
+import stat
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
+from pathlib import Path
 
 from dmarcops.errors import DmarcopsError
 from dmarcops.ports import Checkable, Finding
@@ -32,6 +34,20 @@ def check_part(make: Callable[[], Checkable]) -> Iterator[Finding]:
         yield from problem(error)
     else:
         yield from part.check()
+
+
+def check_secrets(files: Iterable[tuple[str, Path]]) -> Iterator[Finding]:
+    """See whether anybody on the machine can read the files that secrets stand in; those of a key that is named."""
+    for key, file in files:
+        try:
+            mode = file.stat().st_mode
+        except OSError:
+            # Whoever reads the key says that the file is missing.
+            continue
+        if mode & (stat.S_IROTH | stat.S_IWOTH):
+            yield Finding("hint", f"every user of the machine can get at {file} ({key}): chmod o-rwx {file}")
+        else:
+            yield Finding("ok", f"{file} ({key}) is closed to other users")
 
 
 def problem(error: DmarcopsError) -> Iterator[Finding]:

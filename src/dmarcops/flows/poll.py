@@ -11,7 +11,7 @@ from datetime import timedelta
 from threading import Event
 from time import monotonic
 
-from dmarcops.errors import DmarcopsError, EdgeError, Refused, StoreError
+from dmarcops.errors import ConfigError, DmarcopsError, EdgeError, Refused
 from dmarcops.flows.ingest import Ingest, Totals
 from dmarcops.ports import MailSource
 from dmarcops.store.runs import save_error, save_ok
@@ -54,7 +54,7 @@ def poll(source: MailSource, ingest: Ingest) -> Polled:
 def _poll(source: MailSource, ingest: Ingest, polled: Polled) -> None:
     try:
         ingest.run(source, polled.totals)
-    except EdgeError as error:
+    except (EdgeError, ConfigError) as error:
         polled.error = error
         save_error(ingest.store, source.name, str(error), ingest.clock())
     else:
@@ -97,7 +97,7 @@ class Watch:
         self.beat()
         try:
             return poll(self.source, self.ingest)
-        except StoreError as error:
+        except DmarcopsError as error:
             return Polled(self.source.name, error=error)
         except Exception as error:  # noqa: BLE001 - one of two places: a defect of ours must not end a service
             _LOG.error("%s: %s", self.source.name, type(error).__name__, exc_info=error)

@@ -5,8 +5,9 @@ A row is never the model of `report.model`: rows are written by bulk inserts in 
 through the views. Changing a table here needs a migration in `versions/`; a test compares the two.
 
 What every index is for: the primary keys of the child tables begin with their parent, so that a join and a cascading
-delete are one range each; `day` of a report serves the filter by time, which all that shows data goes through.
-Nothing else is indexed, as an index on `record` or `evaluation` would cost each ingest more than it saves a question.
+delete are one range each; `day` of a report serves the filter by time, which all that shows data goes through;
+`first_seen` of the ledger serves the look at the last day that notifications need. Nothing else is indexed, as an index
+on `record` or `evaluation` would cost each ingest more than it saves a question.
 """
 
 from datetime import date, datetime
@@ -197,7 +198,7 @@ class LedgerRow(Row, table=True):
     """
 
     __tablename__ = "ledger"
-    __table_args__ = (UniqueConstraint("message_sha256", "origin_key"),)
+    __table_args__ = (UniqueConstraint("message_sha256", "origin_key"), Index("ix_ledger_first_seen", "first_seen"))
 
     id: int = Field(primary_key=True, sa_type=KEY, sa_column_kwargs=_GIVEN)
     message_sha256: str
@@ -394,6 +395,16 @@ class SettingRow(Row, table=True):
 
     name: str = Field(primary_key=True)
     value: str
+
+
+class NoticeRow(Row, table=True):
+    """What a person was told of: when last, and whether it is still so as far as that person knows."""
+
+    __tablename__ = "notice"
+
+    key: str = Field(primary_key=True)
+    last_told_at: datetime = Field(sa_type=MOMENT)
+    still_open: bool
 
 
 class DkimDomainRow(Row, table=True):
