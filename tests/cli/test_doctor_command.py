@@ -8,15 +8,16 @@ from pathlib import Path
 import pytest
 
 import servers_dovecot
+import servers_hook
 from builders import message, report
 from conftest import free_port
 from dmarcops.store.engine import Store
 from dmarcops.store.reports import record
 from program import Ended, Program
 from servers_dovecot import PASSWORD, Dovecot
-from servers_hook import Hook, hook  # noqa: F401 - a fixture
+from servers_hook import Hook
 
-dovecot, user = servers_dovecot.dovecot, servers_dovecot.user
+dovecot, user, hook = servers_dovecot.dovecot, servers_dovecot.user, servers_hook.hook
 
 Doctor = Callable[..., Ended]
 
@@ -48,7 +49,7 @@ def found(ended: Ended, part: str) -> list[tuple[str, str]]:
     return [(row["is"], row["what"]) for row in ended.json if row["part"] == part]
 
 
-def test_everything_is_well(doctor: Doctor, dovecot: Dovecot, user: str, hook: Hook) -> None:  # noqa: F811
+def test_everything_is_well(doctor: Doctor, dovecot: Dovecot, user: str, hook: Hook) -> None:
     dovecot.append(user, b"Subject: x\r\n\r\nx\r\n")
     mailbox = imap(dovecot, "rua", user, 'archive = "DMARC/Archive"\ninvalid = "DMARC/Invalid"')
     ended = doctor(mailbox + f'[notify]\nurls = ["{hook.url}"]\n')
@@ -79,8 +80,8 @@ def test_each_mailbox_s_problem_is_named_and_keeps_no_other_from_being_looked_at
     assert "n0t-it" not in ended.out
     [said] = [what for kind, what in found(ended, "mailboxes.folder") if kind == "problem"]
     assert "No/Such" in said
-    assert [kind for kind, _ in found(ended, "mailboxes.wrong")][0] == "problem"
-    assert [kind for kind, _ in found(ended, "mailboxes.gone")][0] == "problem"
+    assert found(ended, "mailboxes.wrong")[0][0] == "problem"
+    assert found(ended, "mailboxes.gone")[0][0] == "problem"
     assert found(ended, "mailboxes.kind") == [
         ("problem", "dmarcops.toml: [mailboxes.kind] unknown kind 'imaap'"),
         ("hint", "did you mean imap?"),
@@ -135,11 +136,10 @@ def test_files_of_secrets_that_others_can_read_are_hinted_at(
     for name, mode in (("open", 0o644), ("closed", 0o640)):
         (tmp_path / name).write_text(PASSWORD)
         (tmp_path / name).chmod(mode)
-    text = imap(dovecot, "a", user) + imap(dovecot, "b", user) + '[mailboxes.c]\nkind = "imap"\npassword = "x"\n'
-    for name in ("open", "closed", "absent"):
-        text = text.replace(
-            f'password = "{PASSWORD if name != "absent" else "x"}"', f'password = {{ file = "{name}" }}', 1
-        )
+    text = "".join(
+        imap(dovecot, name, user).replace(f'"{PASSWORD}"', f'{{ file = "{file}" }}')
+        for name, file in (("a", "open"), ("b", "closed"), ("c", "absent"))
+    )
     ended = doctor(text)
     assert found(ended, "configuration") == [
         ("hint", "every user of the machine can get at open (mailboxes.a.password): chmod o-rwx open"),
@@ -150,18 +150,14 @@ def test_files_of_secrets_that_others_can_read_are_hinted_at(
     ]
 
 
-def test_test_message_is_sent_when_asked_for(doctor: Doctor, hook: Hook) -> None:  # noqa: F811
-    (url := f'[notify]\nurls = ["{hook.url}", {{ env = "URL" }}]\n')
-    os.environ["URL"] = hook.url
-    try:
-        ended = doctor(url, "--notify")
-    finally:
-        del os.environ["URL"]
+def test_test_message_is_sent_when_asked_for(doctor: Doctor, hook: Hook, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("URL", hook.url)
+    ended = doctor(f'[notify]\nurls = ["{hook.url}", {{ env = "URL" }}]\n', "--notify")
     assert (ended.code, hook.titles()) == (0, ["dmarcops: test"] * 2)
     assert found(ended, "notify")[-1] == ("ok", "a test message is sent")
 
 
-def test_test_message_that_nobody_gets_is_a_problem(doctor: Doctor, hook: Hook) -> None:  # noqa: F811
+def test_test_message_that_nobody_gets_is_a_problem(doctor: Doctor, hook: Hook) -> None:
     hook.status = 500
     ended = doctor(f'[notify]\nurls = ["{hook.url}"]\n', "--notify")
     assert (ended.code, "hush" in ended.out + ended.err) == (1, False)

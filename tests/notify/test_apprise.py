@@ -6,25 +6,28 @@ import sys
 import pytest
 from pydantic import ValidationError
 
+import servers_hook
 from conftest import free_port
 from dmarcops.errors import ConfigError, EdgeError
 from dmarcops.notify.apprise import Adapter, Config
 from dmarcops.ports import Finding
-from servers_hook import Hook, hook  # noqa: F401 - a fixture
+from servers_hook import Hook
+
+hook = servers_hook.hook
 
 
 def adapter(*urls: str) -> Adapter:
     return Adapter(Config.model_validate({"urls": urls}))
 
 
-def test_message_arrives_as_it_is(hook: Hook) -> None:  # noqa: F811
+def test_message_arrives_as_it_is(hook: Hook) -> None:
     adapter(hook.url).tell("dmarcops: *title*", "one <b>line</b>\n\nand another :smile: \\n")
     [message] = hook.posted
     assert message["title"] == "dmarcops: *title*"
     assert message["message"] == "one <b>line</b>\n\nand another :smile: \\n"
 
 
-def test_others_are_told_when_one_cannot_be(hook: Hook, caplog: pytest.LogCaptureFixture) -> None:  # noqa: F811
+def test_others_are_told_when_one_cannot_be(hook: Hook, caplog: pytest.LogCaptureFixture) -> None:
     adapter(f"json://127.0.0.1:{free_port()}/", "nonsense://hush", hook.url).tell("t", "x")
     assert hook.titles() == ["t"]
     [line] = [record.getMessage() for record in caplog.records]
@@ -32,7 +35,7 @@ def test_others_are_told_when_one_cannot_be(hook: Hook, caplog: pytest.LogCaptur
 
 
 def test_error_shows_no_address_when_nobody_can_be_told(
-    hook: Hook,  # noqa: F811
+    hook: Hook,
     caplog: pytest.LogCaptureFixture,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -45,7 +48,7 @@ def test_error_shows_no_address_when_nobody_can_be_told(
     assert "hush" not in shown
 
 
-def test_check_says_which_addresses_are_understood(hook: Hook) -> None:  # noqa: F811
+def test_check_says_which_addresses_are_understood(hook: Hook) -> None:
     findings = adapter(hook.url, "nonsense://hush", "garbage").check()
     assert [finding.kind for finding in findings] == ["ok", "problem", "hint", "problem", "hint"]
     assert findings[0] == Finding("ok", "urls[0]: JSON")
