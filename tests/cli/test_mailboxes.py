@@ -15,7 +15,6 @@ import servers_hook
 from conftest import free_port
 from dmarcops.cli import mailboxes as module
 from dmarcops.store.engine import Store
-from dmarcops.store.locks import exclusive
 from dmarcops.store.notices import load_told
 from dmarcops.store.runs import load_runs
 from program import Ended, Program
@@ -47,7 +46,7 @@ def configure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Configure:
 @pytest.fixture
 def run(configure: Configure, capsys: pytest.CaptureFixture[str]) -> Program:
     """The program in that directory."""
-    assert configure
+    assert configure is not None
     return Program(URL, capsys)
 
 
@@ -151,7 +150,7 @@ def test_exit_code_is_that_of_the_configuration_when_that_is_wrong(run: Program,
 
 def test_busy_mailbox_is_left_to_who_has_it(run: Program, configure: Configure) -> None:
     configure(maildir("a", 1) + maildir("b", 2))
-    with Store.open(URL) as store, exclusive(store, "mailbox a"):
+    with Store.open(URL) as store, store.exclusive("mailbox a"):
         ended = ingest(run)
     assert (ended.code, ended.json["mailboxes"]["a"]["state"], ended.json["messages"]) == (0, "busy", 1)
     assert ended.err == "dmarcops: warning: a: another dmarcops is at it; left to that one\n"
