@@ -17,8 +17,8 @@ A = signing_key("s2026a")
     [
         "domain-key key1,example.com,c:\\pmta\\m.pem",
         "domain-key cast,example.com, /etc/pmta/dkim/cast.example.com.pem",
-        "\tDOMAIN-KEY\tdkim , EXAMPLE.COM , /home/x/dkim.pem",
-        "domain-key dkim,*,/home/pmta/conf/mail/x/dkim.pem",
+        "\tDOMAIN-KEY\tdkim , EXAMPLE.COM , /srv/x/dkim.pem",
+        "domain-key dkim,*,/srv/pmta/conf/mail/x/dkim.pem",
         'domain-key default,"example.com",/x',
         "<virtual-mta vmta1>\n    domain-key default,example.com,/etc/pmta/default.private\n</virtual-mta>",
     ],
