@@ -266,41 +266,6 @@ def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "WATCHDOG_SECONDS", 0.1)
 
 
-@pytest.mark.usefixtures("_at_once")
-def test_watch_takes_in_what_comes_reads_its_configuration_anew_and_tells(
-    run: Program, configure: Configure, hook: Hook
-) -> None:
-    first = maildir("a", 1) + dead("x") + notified(hook)
-    configure(first)
-    seen: list[str] = []
-
-    def steps() -> None:
-        until(lambda: archived("a") == 1)
-        deliver("a", 2)
-        until(lambda: archived("a") == 2)
-        until(lambda: "dmarcops: mailbox x fails" in hook.titles())
-        configure("[mailboxes")  # what cannot be used is not taken
-        os.kill(os.getpid(), signal.SIGHUP)
-        deliver("a", 3)
-        until(lambda: archived("a") == 3)
-        configure(first + maildir("b", 4))
-        os.kill(os.getpid(), signal.SIGHUP)
-        until(lambda: archived("b") == 1)
-        seen.append("all")
-
-    thread = act(steps)
-    ended = run("-v", "ingest", "--watch", "--jobs", "1")
-    thread.join()
-    assert (ended.code, ended.out, seen) == (0, "", ["all"])
-    assert "dmarcops: info: following a, x" in ended.err
-    assert "dmarcops: info: following a, x, b" in ended.err
-    assert "dmarcops: info: a: 1 messages, 1 new reports, 0 duplicates, 0 conflicts, 0 not stored" in ended.err
-    assert "dmarcops: error: the configuration was not read anew: " in ended.err
-    assert "dmarcops: warning: x: " in ended.err
-    assert "dmarcops: info: told: mailbox x fails" in ended.err
-    assert "hush" not in ended.err
-
-
 def test_watch_does_not_begin_with_a_configuration_that_cannot_be_used(run: Program, configure: Configure) -> None:
     configure('[mailboxes.x]\nkind = "imaap"\n')
     ended = run("ingest", "--watch")
