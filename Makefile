@@ -44,7 +44,7 @@ bench:
 fuzz:
 	@$(SETUP) base test
 	@mkdir -p build/fuzz
-	cd build/fuzz && ../../$(BIN)/python ../../tests/fuzz/fuzz_reader.py $(FUZZ)
+	cd build/fuzz && ../../$(BIN)/python ../../tests/fuzz/fuzz_reader.py corpus $(FUZZ)
 
 requirements:
 	@$(SETUP) lock

@@ -1,13 +1,13 @@
 """
 Coverage-guided fuzzing of the reader: any octets give reports or errors of ours, nothing else, and soon.
 
-Run by `make fuzz`, or as `python fuzz_reader.py [options of libFuzzer] [CORPUS-FOLDER]`. The seeds are the sample
-reports, packed as they are and unpacked, so that the XML reader is reached without a checksum in the way. What is found
-is left as `crash-*` in the current folder: run again with that file as the argument to see it.
+Run by `make fuzz`, or as `python fuzz_reader.py FOLDER [options of libFuzzer]`; the folder takes the inputs that reach
+new code. The first of them are the sample reports, packed as they are and unpacked, so that the XML reader is reached
+without a checksum in the way. What is found is left as `crash-*` in the current folder: give that file instead of the
+folder to see it again.
 """
 
 import sys
-import tempfile
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
@@ -86,15 +86,15 @@ def seeds() -> list[bytes]:
     return [octets for octets in dict.fromkeys(whole + inner) if len(octets) < 50_000]
 
 
-def main() -> None:
+def main(corpus: Path) -> None:
     """Fuzz until told to stop."""
-    with tempfile.TemporaryDirectory(prefix="dmarcops-fuzz-") as folder:
+    if not corpus.is_file():
+        corpus.mkdir(exist_ok=True)
         for number, octets in enumerate(seeds()):
-            (Path(folder) / f"{number:03}").write_bytes(octets)
-        folders = [] if any(Path(argument).is_file() for argument in sys.argv[1:]) else [folder]
-        atheris.Setup([*sys.argv, *folders], look_at)
-        atheris.Fuzz()
+            (corpus / f"sample-{number:03}").write_bytes(octets)
+    atheris.Setup(sys.argv, look_at)
+    atheris.Fuzz()
 
 
 if __name__ == "__main__":
-    main()
+    main(Path(sys.argv[1]))

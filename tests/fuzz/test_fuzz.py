@@ -17,7 +17,12 @@ def test_any_octets_give_reports_or_our_errors_when_fuzzed(tmp_path: Path) -> No
         pytest.skip("atheris is for Linux and Python before 3.13")
     options = (f"-runs={RUNS}", "-seed=9990", "-timeout=20", "-rss_limit_mb=1500", "-max_len=50000", "-verbosity=0")
     done = subprocess.run(
-        [sys.executable, FUZZER, *options], check=False, cwd=tmp_path, capture_output=True, text=True, errors="replace"
+        [sys.executable, FUZZER, tmp_path / "corpus", *options],
+        check=False,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        errors="replace",
     )
     assert done.returncode == 0, done.stderr[-4_000:]
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == ["corpus"]

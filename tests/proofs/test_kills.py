@@ -100,11 +100,12 @@ def test_totals_are_right_when_ingest_is_killed_at_random_and_run_again(
     for number in range(KILLS):
         process = start(*command, env=environment)
         time.sleep(dice.uniform(0.2, 2.0))
-        killed += process.poll() is None
-        if number % 2:
-            process.kill()
-        else:
-            os.killpg(process.pid, signal.SIGKILL)
+        if process.poll() is None:
+            killed += 1
+            if number % 2:
+                process.kill()
+            else:
+                os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
         wait_until_gone(process.pid)
         content(empty_url)
@@ -112,7 +113,8 @@ def test_totals_are_right_when_ingest_is_killed_at_random_and_run_again(
     ended = dmarcops(*command, env=environment)
     assert (ended.code, ended.stderr) == (0, "")
     assert content(empty_url) == expected
-    assert list((tmp_path / "tmp").iterdir()) == [], "what the killed left is cleaned up by who comes next"
+    # What the killed left is deleted by who comes next; only Python's own `pymp-*`, with a socket in it, stays.
+    assert list((tmp_path / "tmp").glob("dmarcops-*")) == []
 
 
 def test_worker_ends_when_the_main_process_is_killed(folder: Path, tmp_path: Path) -> None:
