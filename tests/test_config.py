@@ -345,3 +345,32 @@ def test_parse_duration_raises_nothing_else_whatever_the_text(text: str) -> None
 def test_nearest_is_the_likeliest_name_if_any() -> None:
     assert nearest("sumary", ["failures", "summary"]) == "summary"
     assert nearest("zzz", ["failures", "summary"]) is None
+
+
+@pytest.mark.parametrize(
+    ("environ", "folder"),
+    [
+        ({"STATE_DIRECTORY": "/var/lib/dmarcops:/var/lib/other", "XDG_STATE_HOME": "/x"}, "/var/lib/dmarcops"),
+        ({"XDG_STATE_HOME": "/x", "HOME": "/users/u"}, "/x/dmarcops"),
+        ({"HOME": "/users/u"}, "/users/u/.local/state/dmarcops"),
+        ({}, ".local/state/dmarcops"),
+    ],
+)
+def test_state_is_kept_where_the_system_has_it(
+    write: Callable[[str], Path], environ: dict[str, str], folder: str
+) -> None:
+    write("")
+    assert load(None, environ=environ).state_directory == Path(folder)
+
+
+def test_files_of_secrets_are_known_by_their_keys(write: Callable[[str], Path], tmp_path: Path) -> None:
+    (tmp_path / "url").write_text("sqlite:///x.db")
+    write(
+        '[store]\nurl = { file = "url" }\n[mailboxes.rua]\npassword = { file = "/absent" }\nport = { file = 1 }\n'
+        '[notify]\nurls = ["a", { file = "hook" }, { file = "b", x = 1 }]\n'
+    )
+    assert load(None, environ={}).secret_files == (
+        ("store.url", Path("url")),
+        ("mailboxes.rua.password", Path("/absent")),
+        ("notify.urls[1]", Path("hook")),
+    )

@@ -4,7 +4,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -44,9 +44,8 @@ def configure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Configure:
 
 
 @pytest.fixture
-def run(configure: Configure, capsys: pytest.CaptureFixture[str]) -> Program:
+def run(configure: Configure, capsys: pytest.CaptureFixture[str]) -> Program:  # noqa: ARG001 - for its directory
     """The program in that directory."""
-    assert configure is not None
     return Program(URL, capsys)
 
 
@@ -179,14 +178,6 @@ def test_mailbox_without_reports_is_left_out(
     assert (figures["messages"], "mailboxes" in figures) == (1, False)
 
 
-def test_mail_that_cannot_be_read_is_named_and_stays(run: Program, configure: Configure) -> None:
-    configure(maildir("a", 1))
-    Path("a/new/2.M1.host").mkdir()
-    ended = ingest(run)
-    assert ended.json["reports"]["new"] == 1
-    assert Path("a/new/2.M1.host").exists()
-
-
 def test_watch_follows_no_paths(run: Program) -> None:
     ended = run("ingest", "--watch", ".")
     assert (ended.code, "--watch follows mailboxes, not paths" in ended.err) == (2, True)
@@ -234,36 +225,38 @@ def test_run_goes_well_when_nobody_can_be_told(run: Program, configure: Configur
         assert load_told(store) == {}
 
 
-def until(condition: Callable[[], object]) -> None:
-    """Return when the condition is met."""
-    end = time.monotonic() + 30
-    while not condition():
-        if time.monotonic() > end:
-            pytest.fail("it did not come about")
+def told_of(hook: Hook, title: str) -> None:
+    """Return when somebody was told of it, or it takes too long, and end the program either way."""
+    end = time.monotonic() + 60
+    while time.monotonic() < end and title not in [message["title"] for message in hook.posted]:
         time.sleep(0.05)
-
-
-def archived(name: str) -> int:
-    return len(list(Path(name).glob(".Done/*/*.host*")))
-
-
-def act(steps: Callable[[], None]) -> threading.Thread:
-    """Do steps beside the program, and end it in the end, whatever happened."""
-
-    def acting() -> None:
-        try:
-            steps()
-        finally:
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    thread = threading.Thread(target=acting)
-    thread.start()
-    return thread
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 @pytest.fixture
-def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def _survives() -> Iterator[None]:
+    """Outside of the program the signal that ends it does no harm to the tests."""
+    former = signal.signal(signal.SIGTERM, lambda *_: None)
+    yield
+    signal.signal(signal.SIGTERM, former)
+
+
+@pytest.mark.usefixtures("_survives")
+def test_person_is_told_while_mailboxes_are_followed(
+    run: Program, configure: Configure, hook: Hook, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "WATCHDOG_SECONDS", 0.1)
+    configure(dead("x") + notified(hook).replace("= 2", "= 1"))
+    thread = threading.Thread(target=told_of, args=(hook, "dmarcops: mailbox x fails"))
+    thread.start()
+    ended = run("-v", "ingest", "--watch", "--jobs", "1")
+    thread.join()
+    assert (ended.code, ended.out) == (0, "")
+    assert hook.titles() == ["dmarcops: mailbox x fails"]
+    assert "dmarcops: info: following x" in ended.err
+    assert "dmarcops: warning: x: " in ended.err
+    assert "dmarcops: info: told: mailbox x fails" in ended.err
+    assert "hush" not in ended.err
 
 
 def test_watch_does_not_begin_with_a_configuration_that_cannot_be_used(run: Program, configure: Configure) -> None:

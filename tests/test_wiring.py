@@ -1,0 +1,52 @@
+"""From the configuration to objects."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from dmarcops import wiring
+from dmarcops.config import Config
+from dmarcops.errors import ConfigError
+from dmarcops.mail import maildir
+
+
+def config(tmp_path: Path, **mailboxes: Mapping[str, object]) -> Config:
+    return Config(tables={"mailboxes": mailboxes}, environ={"STATE_DIRECTORY": str(tmp_path / "state")})
+
+
+def test_adapters_are_the_modules_with_an_adapter() -> None:
+    assert wiring.adapters("mail") == ["gmail", "graph", "imap", "maildir", "mbox", "pop3", "s3", "sqs"]
+    assert wiring.adapters("notify") == ["apprise"]
+
+
+@pytest.mark.parametrize(("name", "folder"), [("rua", "rua"), ("../a/b c", "..%2Fa%2Fb%20c"), ("ä", "%C3%A4")])
+def test_mailbox_has_a_folder_of_its_own_that_is_closed_to_others(tmp_path: Path, name: str, folder: str) -> None:
+    given = config(tmp_path, **{name: {"kind": "maildir", "path": "x", "poll_every": "1s"}})
+    source, settings = wiring.mailbox(given, name)
+    assert (type(source), source.name) == (maildir.Adapter, name)
+    assert settings.poll_every.total_seconds() == 1
+    assert [path.name for path in (tmp_path / "state/mailboxes").iterdir()] == [folder]
+    assert (tmp_path / "state/mailboxes" / folder).stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ({"path": "x"}, r"\[mailboxes.rua\] kind is missing"),
+        ({"kind": "files", "path": "x"}, r"\[mailboxes.rua\] unknown kind 'files'"),
+        ({"kind": "maildir"}, r"\[mailboxes.rua\]: the key path is missing"),
+    ],
+)
+def test_mailbox_that_cannot_be_made_is_named(tmp_path: Path, table: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        wiring.mailbox(config(tmp_path, rua=table), "rua")
+    assert not (tmp_path / "state").exists()
+
+
+def test_notifier_has_the_thresholds_of_its_section() -> None:
+    given = Config(tables={"notify": {"urls": ["json://h"], "silent_after": "4d", "rejected_min": 7}})
+    _, thresholds = wiring.notifier(given)
+    assert (thresholds.silent_after.days, thresholds.rejected_min, thresholds.failing_runs) == (4, 7, 3)
+    with pytest.raises(ConfigError, match="urls is missing"):
+        wiring.notifier(Config())
