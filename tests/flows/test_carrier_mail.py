@@ -1,9 +1,16 @@
 """What is known of the mail that carried a report, from its trusted fields and its own signatures."""
 
+from base64 import b64encode
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from importlib import import_module
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from dmarcops.flows.carrier import authenticity
 from dmarcops.flows.look import Found, look
@@ -42,3 +49,29 @@ def test_report_has_what_is_known_of_its_carrier(
 
 def test_nothing_is_known_of_what_is_no_mail(tmp_path: Path) -> None:
     assert authenticity(BytesIO(document(1)), rules(tmp_path, "mx.example.com")) == "unknown"
+
+
+def test_signature_of_the_carrier_is_checked_where_dns_is_at_hand(tmp_path: Path) -> None:
+    key = rsa.generate_private_key(65537, 2048)
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
+    public = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    mail = MAIL + document(1).replace(b"\n", b"\r\n")
+    dkimpy: Any = import_module("dkim")
+    signed = dkimpy.sign(mail, b"s1", b"receiver.example", pem, include_headers=[b"From", b"Subject"]) + mail
+    records = {"s1._domainkey.receiver.example": (b"v=DKIM1; k=rsa; p=" + b64encode(public),)}
+    checked = replace(rules(tmp_path), resolver=Names(records))
+    assert authenticity(BytesIO(signed), checked) == "authenticated"
+    assert authenticity(BytesIO(signed.replace(b"receiver.example<", b"forger.example<")), checked) == "unknown"
+    assert authenticity(BytesIO(mail), checked) == "unknown"
+    assert authenticity(BytesIO(signed), replace(checked, resolver=Names({}))) == "unknown"
+
+
+@dataclass(frozen=True)
+class Names:
+    """DNS with these TXT records."""
+
+    records: Mapping[str, tuple[bytes, ...]]
+
+    def txt(self, name: str) -> tuple[bytes, ...] | None:
+        """Give them."""
+        return self.records.get(name.rstrip("."))

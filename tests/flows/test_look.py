@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from dmarcops.flows.collect import CHUNK_RECORDS, IN_MEMORY
-from dmarcops.flows.look import Found, look
+from dmarcops.flows.look import Found, look, with_raw, without_raw
 from dmarcops.flows.rules import Rules
 from dmarcops.report.align import suffix_list
 from dmarcops.report.limits import Limits
 from dmarcops.report.parse import parse
 from dmarcops.store.intake import IncomingFailure, IncomingRejection, IncomingTls, Outcome
-from sources import Held, document
+from sources import Held, Unreadable, document
 
 
 def rules(folder: Path, **limits: int) -> Rules:
@@ -118,3 +118,28 @@ def test_message_that_cannot_be_read_to_its_end_is_met_again(tmp_path: Path, mon
     monkeypatch.setattr("dmarcops.flows.look.read", fail)
     looked = look(Held("a.xml", document(1)), rules(tmp_path))
     assert (looked.sha256, looked.problem) == ("", "a.xml: No space left on device")
+
+
+def test_message_left_out_is_read_again_unless_it_changed_or_is_gone(tmp_path: Path) -> None:
+    looked = look(Held("a", b"<html/>"), rules(tmp_path))
+    left = without_raw(looked)
+    assert (left.raw, left.is_raw_left) == (None, True)
+    assert with_raw(Held("a", b"<html/>"), left) == looked
+    assert with_raw(Held("a", b"<other/>"), left) == left
+    assert with_raw(Unreadable("a"), left) == left
+    stored = look(Held("a", document(1)), rules(tmp_path))
+    assert with_raw(Held("a", document(1)), without_raw(stored)) is stored
+
+
+def test_long_texts_make_chunks_of_few_records(tmp_path: Path) -> None:
+    long = "<reason><type>other</type><comment>" + "x" * 60_000 + "{n}</comment></reason>"
+    data = document(1, records=300)
+    for n in range(300):
+        data = data.replace(b"<spf>fail</spf></policy", b"<spf>fail</spf>" + long.format(n=n).encode() + b"</policy", 1)
+    [found] = look(Held("a.xml", data), rules(tmp_path)).payloads
+    assert isinstance(found, Found)
+    chunks = [len(chunk.records) for chunk in found.records.chunks(suffix_list())]
+    assert sum(chunks) == 300
+    assert max(chunks) < 300
+    found.records.release()
+    assert list(tmp_path.iterdir()) == []

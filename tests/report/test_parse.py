@@ -235,6 +235,8 @@ def test_parse_reads_the_same_whatever_surrounds_it(make: Callable[[str], bytes]
         (b"R &D; E", "R &D; E", ["unknown-reference"]),
         (b"Caf&eacute;", "Café", ["unknown-reference"]),
         (b"a&#0;b", "a\ufffdb", ["unknown-reference"]),
+        (b"a&#99999999999;b", "a\ufffdb", ["unknown-reference"]),
+        (b"a&#xZ;b &", "a&#xZ;b &", ["bare-ampersand"]),
         (b"a&#x41;b &amp; c & d", "aAb & c & d", ["bare-ampersand"]),
         (b"a < b", "a < b", ["bare-less-than"]),
         (b"<bad-xml@receiver.example>", "<bad-xml@receiver.example>", ["bare-less-than"]),
@@ -295,6 +297,7 @@ def test_parse_refuses_a_truncated_document_as_retryable(cut: int) -> None:
         (b"<feedback>" + b"<a>" * 300 + b"&", "xml-too-deep", "corrupt"),
         (b"<feedback><record " + b"x" * 2_000_000, "element-too-big", "corrupt"),
         (b"<feedback>& " + b"x" * 2_000_000, "element-too-big", "corrupt"),
+        (b"<feedback>&x;<a " + b"x" * 2_000_000, "element-too-big", "corrupt"),
     ],
 )  # fmt: skip
 def test_parse_refuses_what_is_no_report(data: bytes, code: str, outcome: str) -> None:
