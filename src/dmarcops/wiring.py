@@ -19,6 +19,8 @@ from dmarcops.flows.lookers import Lookers
 from dmarcops.flows.retry import RetrySource
 from dmarcops.flows.rules import Rules
 from dmarcops.mail.files import messages, reopened
+from dmarcops.mail.scratch import Scratch, sweep
+from dmarcops.mail.spool import SPOOL_PREFIX
 from dmarcops.ports import MailSource, Progress
 from dmarcops.report.align import suffix_list
 from dmarcops.report.limits import Limits
@@ -26,6 +28,8 @@ from dmarcops.report.redact import Redactor
 from dmarcops.settings import MailboxSettings
 from dmarcops.store.address_key import address_key
 from dmarcops.store.engine import Store
+
+_TEMPORARY = "dmarcops-run-"
 
 
 def open_store(config: Config) -> Store:
@@ -42,9 +46,14 @@ def open_store(config: Config) -> Store:
 
 @contextmanager
 def private_folder() -> Iterator[Path]:
-    """Give a temporary folder that only this user can look into; it is deleted afterwards."""
-    with tempfile.TemporaryDirectory(prefix="dmarcops-") as folder:
-        yield Path(folder)
+    """Give a temporary folder that only this user can look into; it is deleted afterwards, by the next if need be."""
+    parent = Path(tempfile.gettempdir())
+    sweep(parent, _TEMPORARY)
+    scratch = Scratch(parent, _TEMPORARY)
+    try:
+        yield scratch.path()
+    finally:
+        scratch.close()
 
 
 def clock() -> datetime:
@@ -109,6 +118,7 @@ def mailbox(config: Config, name: str) -> tuple[MailSource, MailboxSettings]:
     except OSError as error:
         hint = "set XDG_STATE_HOME, or STATE_DIRECTORY as systemd does"
         raise ConfigError(f"cannot make the directory {folder}: {error.strerror}", hint=hint) from error
+    sweep(folder, SPOOL_PREFIX)
     source: MailSource = module.Adapter(name, settings, folder)
     return source, settings
 
