@@ -6,7 +6,7 @@ gives the values, with `{ env = … }`, `{ file = … }` and `{ command = … }`
 """
 
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
@@ -49,5 +49,7 @@ class MailboxSettings(Settings):
     """Whose Authentication-Results may be trusted here (RFC 8601 section 5); `""` for a provider that writes no id."""
     poll_every: Duration = timedelta(minutes=5)
     """How often `--watch` looks even when nothing woke it."""
+    is_shared: ClassVar[bool] = False
+    """Whether several programs may take from it at once, since its server gives each message to one of them."""
     reports: bool = True
     """Whether reports arrive here; false for a mailbox that only `verify` and `probe` look into."""
