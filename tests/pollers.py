@@ -10,7 +10,7 @@ import time
 from base64 import encodebytes
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -85,19 +85,37 @@ class Poller:
             lines += [f"[mailboxes.{name}]", *(f"{key} = {json.dumps(value)}" for key, value in table.items())]
         self.configuration.write_text("\n".join(lines))
 
-    def start(self, *arguments: str) -> "subprocess.Popen[str]":
-        """Start it in a process group of its own."""
+    def start(self, *arguments: str, log: Path | None = None) -> "subprocess.Popen[str]":
+        """Start it in a process group of its own; `log` is a file for what it says on stderr."""
         given = ["--config", str(self.configuration), "--store", self.store_url, *arguments]
         environment = os.environ | {"TMPDIR": str(self.temporary), "XDG_STATE_HOME": str(self.state)}
-        return subprocess.Popen(
-            [sys.executable, "-m", "dmarcops", *given],
-            env=environment | self.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            cwd=self.folder,
-            start_new_session=True,
-        )
+        with nullcontext(subprocess.PIPE) if log is None else log.open("ab") as stderr:
+            return subprocess.Popen(
+                [sys.executable, "-m", "dmarcops", *given],
+                env=environment | self.environment,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                text=True,
+                cwd=self.folder,
+                start_new_session=True,
+            )
+
+    @property
+    def log(self) -> str:
+        """What a watch said."""
+        return (self.folder / "log").read_text()
+
+    @contextmanager
+    def watching(self, *arguments: str) -> "Iterator[subprocess.Popen[str]]":
+        """Follow all mailboxes while the block runs; at its end the watch must still be there, and ends by SIGTERM."""
+        command = ("-v", "ingest", "--watch", "--jobs", "1", *arguments)
+        with ended(self.start(*command, log=self.folder / "log")) as process:
+            until(lambda: "following" in self.log, "it follows")
+            yield process
+            assert process.poll() is None, self.log
+            process.terminate()
+            assert process.wait(DEADLINE) == 0, self.log
+            until(lambda: not session_of(process.pid), "its workers end with it")
 
     def run(self, *arguments: str, code: int | None = 0) -> Any:  # noqa: ANN401 - the program's JSON
         """Take in all there is; return what the program printed, `None` when it printed nothing."""
