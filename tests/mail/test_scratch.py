@@ -1,11 +1,11 @@
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
-from dmarcops.mail import scratch as module
 from dmarcops.mail.scratch import Scratch, sweep
 
 _KILLED = """
@@ -55,17 +55,17 @@ def test_sweep_leaves_folders_of_others(tmp_path: Path, monkeypatch: pytest.Monk
 def test_scratch_is_made_again_when_another_program_swept_it_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    mkdtemp = module.tempfile.mkdtemp
-    swept = []
+    mkdtemp = tempfile.mkdtemp
+    swept = list[str]()
 
-    def sweeping(**given: object) -> str:
-        made: str = mkdtemp(**given)  # type: ignore[call-overload] # as it is called
+    def sweeping(prefix: str, dir: Path) -> str:  # noqa: A002 - its name
+        made = str(mkdtemp(prefix=prefix, dir=dir))
         if not swept:
             sweep(tmp_path, "run-")
             swept.append(made)
         return made
 
-    monkeypatch.setattr(module.tempfile, "mkdtemp", sweeping)
+    monkeypatch.setattr(tempfile, "mkdtemp", sweeping)
     scratch = Scratch(tmp_path, "run-")
     assert scratch.path().exists()
     assert not Path(swept[0]).exists()
