@@ -11,7 +11,7 @@ from servers_dovecot import Dovecot
 
 dovecot, user = servers_dovecot.dovecot, servers_dovecot.user
 
-MAILS = 300
+MAILS = 200
 
 
 def test_second_poller_leaves_the_mailbox_to_the_first(
