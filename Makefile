@@ -12,6 +12,7 @@ help:
 	@echo "make test          lint, types, contracts, docs and every test, with coverage"
 	@echo "make lint          ruff, mypy, import contracts, docstrings"
 	@echo "make bench         throughput and memory, beside parsedmarc and bare lxml"
+	@echo "make bench-mailbox how fast mail is taken in over IMAP, beside the same mails as files (needs Dovecot)"
 	@echo "make docs          build/docs/index.html; a warning is an error"
 	@echo "make requirements  pin the newest versions anew in requirements/"
 	@echo "make clean         remove .venv, builds, caches and demo.db"
@@ -39,6 +40,10 @@ bench:
 	@$(SETUP) base
 	$(BIN)/python benchmarks/run.py
 
+bench-mailbox:
+	@$(SETUP) base test
+	$(BIN)/python benchmarks/mailbox.py
+
 requirements:
 	@$(SETUP) lock
 	infra/lock-requirements.sh $(BIN)/python
@@ -57,4 +62,4 @@ run-lint:
 run-docs:
 	$(BIN)/sphinx-build -W --keep-going -q -b html docs build/docs
 
-.PHONY: help demo test lint docs bench requirements clean run-lint run-docs
+.PHONY: help demo test lint docs bench bench-mailbox requirements clean run-lint run-docs

@@ -3,6 +3,8 @@
 import multiprocessing
 import os
 from collections.abc import Sequence
+from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +15,8 @@ from dmarcops.errors import MailError, StoreError
 from dmarcops.flows import ingest as module
 from dmarcops.flows import lookers
 from dmarcops.flows.ingest import Totals
-from dmarcops.flows.lookers import Lookers
+from dmarcops.flows.look import Looked
+from dmarcops.flows.lookers import Lookers, Task
 from dmarcops.flows.rules import Rules
 from dmarcops.ports import Handling, Message
 from dmarcops.report.limits import Limits
@@ -206,6 +209,14 @@ def test_nothing_is_left_of_what_was_begun_when_the_source_fails(store: Store, t
         flow.run(Source(given, fails_after=1), totals)
     assert totals.messages == 0
     assert list(tmp_path.glob("*.records")) == []
+
+
+def test_giving_up_is_no_trouble_when_the_worker_has_died(tmp_path: Path) -> None:
+    future: Future[list[Looked]] = Future()
+    future.set_exception(BrokenProcessPool())
+    rules = Rules(limits=Limits(), kept_bytes=0, folder=tmp_path)
+    Lookers(0).give_up([Task((), rules, future), Task((), rules, None)])
+    assert isinstance(future.exception(), BrokenProcessPool)
 
 
 def test_worker_ends_after_its_parent(monkeypatch: pytest.MonkeyPatch) -> None:
