@@ -14,6 +14,7 @@ help:
 	@echo "make lint          ruff, mypy, import contracts, docstrings"
 	@echo "make bench         throughput and memory, beside parsedmarc and bare lxml"
 	@echo "make fuzz          fuzz the reader for ten minutes; FUZZ=options of libFuzzer"
+	@echo "make bench-mailbox how fast mail is taken in over IMAP, beside the same mails as files (needs Dovecot)"
 	@echo "make docs          build/docs/index.html; a warning is an error"
 	@echo "make requirements  pin the newest versions anew in requirements/"
 	@echo "make clean         remove .venv, builds, caches and demo.db"
@@ -46,6 +47,10 @@ fuzz:
 	@mkdir -p build/fuzz
 	cd build/fuzz && ../../$(BIN)/python ../../tests/fuzz/fuzz_reader.py corpus $(FUZZ)
 
+bench-mailbox:
+	@$(SETUP) base test
+	$(BIN)/python benchmarks/imap_intake.py
+
 requirements:
 	@$(SETUP) lock
 	infra/lock-requirements.sh $(BIN)/python
@@ -64,4 +69,4 @@ run-lint:
 run-docs:
 	$(BIN)/sphinx-build -W --keep-going -q -b html docs build/docs
 
-.PHONY: help demo test lint docs bench fuzz requirements clean run-lint run-docs
+.PHONY: help demo test lint docs bench bench-mailbox fuzz requirements clean run-lint run-docs

@@ -21,6 +21,8 @@ class Proxy:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self.connections = 0
+        self.passed = 0
+        """Octets that were passed on to clients."""
         self.is_refusing = False
         self.rewrites: list[tuple[bytes, bytes]] = []
         """What the server says, and what is passed on for it; looked for in each piece alone."""
@@ -137,6 +139,7 @@ class Proxy:
             octets = octets.replace(said, told)
         octets = octets[:left]
         client.sendall(octets)
+        self.passed += len(octets)
         if not octets:
             return 0
         return None if left is None else left - len(octets)

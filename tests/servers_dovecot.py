@@ -192,9 +192,11 @@ class Dovecot:
             path.mkdir(parents=True, exist_ok=True)
         _give(home.parent, home, *home.rglob("*"))
         for number, mail in enumerate(mails):
-            path = new / f"{1_700_000_000 + number}.M{number}.flood,S={len(mail)},W={len(mail)}"
+            name = f"{1_700_000_000 + number}.M{number}.flood,S={len(mail)},W={len(mail)}"
+            path = new.with_name("tmp") / name
             path.write_bytes(mail)
             _give(path)
+            path.rename(new / name)  # whole from the moment that it is seen
 
     def mails(self, user: str, folder: str = "INBOX") -> list[bytes]:
         """Return the mails of a folder, none when there is no such folder."""

@@ -6,7 +6,7 @@ gives the values, with `{ env = … }`, `{ file = … }` and `{ command = … }`
 """
 
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
@@ -51,5 +51,7 @@ class MailboxSettings(Settings):
     """Check the DKIM signatures of the mails that carry reports against DNS too, where no trusted field says enough."""
     poll_every: Duration = timedelta(minutes=5)
     """How often `--watch` looks even when nothing woke it."""
+    is_shared: ClassVar[bool] = False
+    """Whether several programs may take from it at once, since its server gives each message to one of them."""
     reports: bool = True
     """Whether reports arrive here; false for a mailbox that only `verify` and `probe` look into."""

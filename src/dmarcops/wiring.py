@@ -1,13 +1,9 @@
 """From the configuration to the objects that the flows work with. Decides nothing, and does no I/O but opening them."""
 
-import fcntl
-import os
 import pkgutil
-import shutil
-import stat
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib import import_module
@@ -27,6 +23,8 @@ from dmarcops.flows.notices import Thresholds
 from dmarcops.flows.retry import RetrySource
 from dmarcops.flows.rules import Rules
 from dmarcops.mail.files import messages, reopened
+from dmarcops.mail.scratch import Scratch, sweep
+from dmarcops.mail.spool import SPOOL_PREFIX
 from dmarcops.notify import apprise
 from dmarcops.ports import MailSource, Notifier, Progress
 from dmarcops.report.align import suffix_list
@@ -36,8 +34,7 @@ from dmarcops.settings import MailboxSettings
 from dmarcops.store.address_key import address_key
 from dmarcops.store.engine import Store
 
-_FOLDER = "dmarcops-run-"
-_LOCK = "lock"
+_TEMPORARY = "dmarcops-run-"
 
 
 def open_store(config: Config) -> Store:
@@ -54,33 +51,14 @@ def open_store(config: Config) -> Store:
 
 @contextmanager
 def private_folder() -> Iterator[Path]:
-    """
-    Give a temporary folder that only this user can look into; it is deleted afterwards.
-
-    What a killed process has left is deleted too: a folder is in use as long as its process holds the lock in it.
-    """
-    _delete_abandoned()
-    with tempfile.TemporaryDirectory(prefix=_FOLDER) as folder, Path(folder, "new").open("wb") as lock:
-        # Only under its name when it is held, so that nobody takes the folder for abandoned in between.
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        Path(lock.name).rename(Path(folder, _LOCK))
-        yield Path(folder)
-
-
-def _delete_abandoned() -> None:
-    for folder in Path(tempfile.gettempdir()).glob(f"{_FOLDER}*"):
-        # Not locked: it is in use, or gone already.
-        with suppress(OSError):
-            if _is_ours(folder):
-                with Path(folder, _LOCK).open("rb") as lock:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    shutil.rmtree(folder)
-
-
-def _is_ours(folder: Path) -> bool:
-    """Tell whether this user made it: others may have put anything under such a name."""
-    status = folder.lstat()
-    return stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid()
+    """Give a temporary folder that only this user can look into; it is deleted afterwards, by the next if need be."""
+    parent = Path(tempfile.gettempdir())
+    sweep(parent, _TEMPORARY)
+    scratch = Scratch(parent, _TEMPORARY)
+    try:
+        yield scratch.path()
+    finally:
+        scratch.close()
 
 
 def clock() -> datetime:
@@ -162,6 +140,7 @@ def mailbox(config: Config, name: str) -> tuple[MailSource, MailboxSettings]:
     except OSError as error:
         hint = "set XDG_STATE_HOME, or STATE_DIRECTORY as systemd does"
         raise ConfigError(f"cannot make the directory {folder}: {error.strerror}", hint=hint) from error
+    sweep(folder, SPOOL_PREFIX)
     source: MailSource = module.Adapter(name, settings, folder)
     return source, settings
 

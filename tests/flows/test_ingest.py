@@ -1,6 +1,10 @@
 """What an ingest leaves in the store, tells its source, and counts."""
 
+import multiprocessing
+import os
 from collections.abc import Sequence
+from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,8 +13,10 @@ import pytest
 from builders import ask
 from dmarcops.errors import MailError, StoreError
 from dmarcops.flows import ingest as module
+from dmarcops.flows import lookers
 from dmarcops.flows.ingest import Totals
-from dmarcops.flows.lookers import Lookers
+from dmarcops.flows.look import Looked
+from dmarcops.flows.lookers import Lookers, Task
 from dmarcops.flows.rules import Rules
 from dmarcops.ports import Handling, Message
 from dmarcops.report.limits import Limits
@@ -194,3 +200,29 @@ def test_processes_are_replaced_once_when_several_threads_find_them_dead(tmp_pat
         assert died.problem
         for _ in range(2):
             assert lookers._submit(dead, [Held("1", document(1))], rules).result()[0].problem == ""  # noqa: SLF001
+
+
+def test_nothing_is_left_of_what_was_begun_when_the_source_fails(store: Store, tmp_path: Path) -> None:
+    given = [[Held("1", document(1, records=20_000, selectors=3))], []]
+    totals = Totals()
+    with ingest(store, tmp_path, jobs=1) as flow, pytest.raises(MailError):
+        flow.run(Source(given, fails_after=1), totals)
+    assert totals.messages == 0
+    assert list(tmp_path.glob("*.records")) == []
+
+
+def test_giving_up_is_no_trouble_when_the_worker_has_died(tmp_path: Path) -> None:
+    future: Future[list[Looked]] = Future()
+    future.set_exception(BrokenProcessPool())
+    rules = Rules(limits=Limits(), kept_bytes=0, folder=tmp_path)
+    Lookers(0).give_up([Task((), rules, future), Task((), rules, None)])
+    assert isinstance(future.exception(), BrokenProcessPool)
+
+
+def test_worker_ends_after_its_parent(monkeypatch: pytest.MonkeyPatch) -> None:
+    ended = list[int]()
+    monkeypatch.setattr(os, "_exit", ended.append)
+    parent = multiprocessing.get_context("forkserver").Process()
+    parent.start()
+    lookers._end_after(parent)  # noqa: SLF001 - it runs in a process that is gone before it is measured
+    assert (ended, parent.exitcode) == ([1], 0)

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
-from threading import Event, Thread
+from threading import Event, Semaphore, Thread
 
 import pytest
 
@@ -101,6 +101,7 @@ def follow(store: Store, folder: Path, source: Followed, *, poll_every: float = 
 def _short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "FIRST_BACKOFF", 0.01)
     monkeypatch.setattr(module, "LONGEST_BACKOFF", 0.02)
+    monkeypatch.setattr(module, "WAIT_SECONDS", 0.05)
 
 
 def test_watch_takes_in_what_comes_and_tells_of_it(store: Store, tmp_path: Path) -> None:
@@ -143,6 +144,41 @@ def test_watch_connects_anew_when_waiting_fails(store: Store, tmp_path: Path) ->
     source = Followed([], script=[[], [Held("1", document(1))]], waits=[MailError("lost", transient=True)])
     assert [polled.totals.new for polled in follow(store, tmp_path, source)] == [1]
     assert source.closed == 2
+
+
+def test_watch_goes_on_when_waiting_meets_a_defect(
+    store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = Followed([], script=[[], [Held("1", document(1))]], waits=[ZeroDivisionError("a defect")])
+    assert [polled.totals.new for polled in follow(store, tmp_path, source)] == [1]
+    assert (source.closed, "test: ZeroDivisionError" in caplog.text) == (2, True)
+
+
+def test_watches_look_in_turn(store: Store, tmp_path: Path) -> None:
+    stop, told, turns = Event(), list[Polled](), Semaphore()
+    source = Followed([], script=[[Held("1", document(1))]], stop=stop)
+    with ingest(store, tmp_path) as flow:
+        watch = Watch(
+            source=source,
+            ingest=flow,
+            poll_every=timedelta(seconds=1),
+            stop=stop,
+            tell=told.append,
+            beat=Beat(3, stop),
+            turns=turns,
+        )
+        with turns:
+            watch.run()
+        assert (told, source.looks) == ([], 0)
+        stop.clear()
+        watch.run()
+    assert ([polled.totals.new for polled in told], source.looks) == ([1], 1)
+
+
+def test_shared_mailbox_has_no_lock(store: Store, tmp_path: Path) -> None:
+    source = Source([[Held("1", document(1))]])
+    with ingest(store, tmp_path) as flow, store.exclusive("mailbox test"):
+        assert poll(source, flow, is_shared=True).totals.new == 1
 
 
 def test_watch_waits_for_a_mailbox_that_another_has(store: Store, tmp_path: Path) -> None:

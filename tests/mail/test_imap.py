@@ -140,10 +140,10 @@ def test_large_mail_goes_to_a_private_file_until_it_is_settled(
     adapter = make(archive="A")
     messages = given(adapter)
     assert octets(messages[0]) == large
-    [file] = tmp_path.iterdir()
+    [file] = tmp_path.rglob("*.eml")
     assert file.stat().st_mode & 0o777 == 0o600
     adapter.settle(handled(messages))
-    assert list(tmp_path.iterdir()) == []
+    assert not file.exists()
     assert dovecot.mails(user, "A") == [large, mail(2)]
 
 

@@ -108,6 +108,23 @@ def test_mailbox_goes_on_when_the_connection_is_cut_once(
     assert proxy.connections == 3
 
 
+def test_mailbox_is_as_patient_as_before_when_it_was_closed(
+    dovecot: Dovecot,
+    user: str,
+    make: Make,
+    proxy: Proxy,
+) -> None:
+    mails = [mail(number) for number in range(20)]
+    dovecot.append(user, *mails)
+    adapter = make(proxy.port, archive="A", batch_messages=10)
+    adapter.settle(handled(next(iter(adapter.batches("")))))
+    adapter.close()
+    rest = next(iter(adapter.batches("")))
+    proxy.cut()
+    adapter.settle(handled(rest))
+    assert dovecot.mails(user, "A") == mails
+
+
 @pytest.mark.parametrize("capability", ["", "imap_capability = IMAP4rev1 UIDPLUS\n", "imap_capability = IMAP4rev1\n"])
 def test_every_mail_is_archived_once_when_answers_are_truncated_anywhere(
     user: str,

@@ -23,15 +23,16 @@ def test_spool_keeps_a_message_for_its_owner_alone_until_it_is_forgotten(tmp_pat
     spool.forget("a")
     spool.write("b", [b""], 6)
     spool.clear()
-    assert list(message.path.parent.iterdir()) == []
+    assert list((tmp_path / "new" / "spool").iterdir()) == []
 
 
 def test_spool_withholds_what_is_over_the_limit(tmp_path: Path) -> None:
-    message = Spool(tmp_path).write("a", [b"x" * 6, b"x"], 6)
+    spool = Spool(tmp_path)
+    message = spool.write("a", [b"x" * 6, b"x"], 6)
     with pytest.raises(BadInput, match="7 octets, more than the 6") as caught:
         message.open()
     assert (caught.value.code, caught.value.outcome) == ("mail-too-big", "unsupported")
-    assert list(tmp_path.iterdir()) == []
+    assert list(tmp_path.rglob("*.mail")) == []
 
 
 @pytest.mark.parametrize("size", [100, 100_000])

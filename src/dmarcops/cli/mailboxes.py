@@ -3,11 +3,11 @@
 import logging
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from threading import Event, Thread
+from threading import Event, Semaphore, Thread
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ from dmarcops.cli.faults import fault_of
 from dmarcops.cli.ingest import figures_of, raise_for_unreadable, show_totals, workers
 from dmarcops.cli.options import invocation_of, opened_store
 from dmarcops.cli.output import Format
-from dmarcops.cli.progress import NoProgress, progress
+from dmarcops.cli.progress import progress
 from dmarcops.errors import ConfigError, DmarcopsError
 
 if TYPE_CHECKING:
@@ -85,7 +85,6 @@ def follow(context: typer.Context, jobs: int | None) -> None:
         while not stop.is_set():
             reload.clear()
             _follow_until(stop, reload, context, lookers)
-        systemd.notify("STOPPING=1")
 
 
 def _follow_until(stop: Event, reload: Event, context: typer.Context, lookers: "Lookers") -> None:
@@ -104,16 +103,24 @@ def _follow_until(stop: Event, reload: Event, context: typer.Context, lookers: "
         systemd.notify("READY=1")
         try:
             while not stop.wait(1):
-                if min(beats.values()) > monotonic() - SILENCE_SECONDS:
-                    systemd.notify("WATCHDOG=1")
+                _keep_watchdog(beats)
                 if reload.is_set() and _is_usable(context):
                     systemd.notify(f"RELOADING=1\nMONOTONIC_USEC={int(monotonic() * 1e6)}")
                     return
                 reload.clear()
+            systemd.notify("STOPPING=1")
         finally:
             over.set()
             for thread in threads:
-                thread.join()
+                while thread.is_alive():
+                    thread.join(1)
+                    _keep_watchdog(beats)
+
+
+def _keep_watchdog(beats: dict[str, float]) -> None:
+    """Tell systemd that all is well, if every mailbox has given a sign of life."""
+    if min(beats.values()) > monotonic() - SILENCE_SECONDS:
+        systemd.notify("WATCHDOG=1")
 
 
 def _is_usable(context: typer.Context) -> bool:
@@ -124,7 +131,9 @@ def _is_usable(context: typer.Context) -> bool:
         settings = _config(context)
         for name in _mailboxes(settings):
             wiring.mailbox_settings(settings, name)
-    except ConfigError as error:
+        with opened_store(context):
+            pass
+    except DmarcopsError as error:
         _LOG.error("the configuration was not read anew: %s", error)
         return False
     return True
@@ -140,7 +149,7 @@ def _watches(
     from dmarcops.flows.poll import Watch
 
     beats = dict.fromkeys(names, monotonic())
-    ingest = replace(wiring.ingest(store, lookers, folder=folder, progress=NoProgress()), is_stopped=over.is_set)
+    turns = Semaphore(AT_ONCE)
     watches = []
     for name in names:
         source, mailbox = wiring.mailbox(settings, name)
@@ -148,11 +157,33 @@ def _watches(
         def beat(name: str = name) -> None:
             beats[name] = monotonic()
 
-        own = wiring.for_mailbox(ingest, settings, mailbox)
+        base = wiring.ingest(store, lookers, folder=folder, progress=_Beating(beat))
+        own = wiring.for_mailbox(base, settings, mailbox)
         watches.append(
-            Watch(source=source, ingest=own, poll_every=mailbox.poll_every, stop=over, tell=_tell, beat=beat)
+            Watch(
+                source=source,
+                ingest=replace(own, is_stopped=over.is_set),
+                poll_every=mailbox.poll_every,
+                stop=over,
+                tell=_tell,
+                beat=beat,
+                turns=turns,
+                is_shared=mailbox.is_shared,
+            )
         )
     return watches, beats
+
+
+class _Beating:
+    """A `Progress` that is a sign of life: a look at very many mails takes longer than the watchdog waits."""
+
+    def __init__(self, beat: Callable[[], None]) -> None:
+        self._beat = beat
+
+    def advance(self, steps: int = 1, /) -> None:
+        """Give it."""
+        del steps
+        self._beat()
 
 
 def _poll(
@@ -168,7 +199,7 @@ def _poll(
         ingest = wiring.ingest(store, lookers, folder=folder, progress=bar)
         own = wiring.for_mailbox(ingest, settings, mailbox)
         try:
-            return poll(source, own)
+            return poll(source, own, is_shared=mailbox.is_shared)
         finally:
             source.close()
     except ConfigError as error:

@@ -110,14 +110,20 @@ class Ingest:
             StoreError: The store failed; the batch in hand is not in it, and not settled.
         """
         under_way: deque[tuple[Sequence[Message], list[Task]]] = deque()
-        for batch in source.batches(load_checkpoint(self.store, source.name)):
-            if self.is_stopped():
-                break
-            under_way.append((batch, self.lookers.submit(batch, self.rules)))
-            while len(under_way) > self.lookers.most_batches:
-                self._finish(source, *under_way.popleft(), totals)
-        while under_way:
-            self._finish(source, *under_way.popleft(), totals)
+        try:
+            for batch in source.batches(load_checkpoint(self.store, source.name)):
+                if self.is_stopped():
+                    break
+                under_way.append((batch, self.lookers.submit(batch, self.rules)))
+                while len(under_way) > self.lookers.most_batches:
+                    self._finish(source, *under_way[0], totals)
+                    under_way.popleft()
+            while under_way:
+                self._finish(source, *under_way[0], totals)
+                under_way.popleft()
+        finally:
+            for _, tasks in under_way:
+                self.lookers.give_up(tasks)
 
     def _finish(self, source: MailSource, batch: Sequence[Message], tasks: list[Task], totals: Totals) -> None:
         """Record a batch that is looked at, in as few transactions as its size allows, and settle it."""

@@ -7,14 +7,14 @@ process that only it can bring down, and the one that does so is told of in the 
 
 import multiprocessing
 import os
-import threading
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
-from threading import Lock
+from threading import Lock, Thread
 from types import TracebackType
 from typing import Self
 
@@ -86,6 +86,12 @@ class Lookers:
                 looked = [_look_alone(message, task.rules) for message in task.messages]
             yield from map(with_raw, task.messages, looked)
 
+    def give_up(self, tasks: Sequence[Task]) -> None:
+        """Begin no more of the tasks, and keep nothing of what has begun."""
+        for task in tasks:
+            if task.future is not None and not task.future.cancel():
+                task.future.add_done_callback(_release)
+
     def close(self) -> None:
         """End the processes; what they have in hand is given up."""
         if self._pool is not None:
@@ -103,7 +109,7 @@ class Lookers:
         # Neither threads nor an open database go over into a process that is started anew.
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(["dmarcops.flows.look"])
-        return ProcessPoolExecutor(self._jobs, mp_context=context, initializer=_end_with_parent)
+        return ProcessPoolExecutor(self._jobs, mp_context=context, initializer=_live_with_the_parent)
 
     def _submit(self, pool: ProcessPoolExecutor, messages: Sequence[Message], rules: Rules) -> "Future[list[Looked]]":
         with suppress(BrokenProcessPool):
@@ -116,11 +122,17 @@ class Lookers:
         return whole.submit(_look_at, messages, rules)
 
 
+def _release(future: "Future[list[Looked]]") -> None:
+    if future.exception() is None:
+        for looked in future.result():
+            looked.release()
+
+
 def _look_alone(message: Message, rules: Rules) -> Looked:
     """Look at a message that may have killed a worker, in a process of its own."""
     context = multiprocessing.get_context("forkserver")
     try:
-        with ProcessPoolExecutor(1, mp_context=context, initializer=_end_with_parent) as alone:
+        with ProcessPoolExecutor(1, mp_context=context, initializer=_live_with_the_parent) as alone:
             return alone.submit(look, message, rules).result()
     except BrokenProcessPool:
         reason = "looking at it ended the process: out of memory, or killed"
@@ -128,17 +140,21 @@ def _look_alone(message: Message, rules: Rules) -> Looked:
         return Looked(message.origin, "", (rejection,), None, f"{message.origin}: {reason}")
 
 
-def _look_at(messages: Sequence[Message], rules: Rules) -> list[Looked]:
-    return [without_raw(look(message, rules)) for message in messages]
+def _live_with_the_parent() -> None:
+    """
+    Make a worker end when its parent does, however that ends, and not before.
+
+    Workers wait at a pipe that they hold both ends of, so that none would find out by itself. A Ctrl-C at the terminal
+    goes to all processes: what to make of it is the parent's to say.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    Thread(target=_end_after, args=(multiprocessing.parent_process(),), daemon=True).start()
 
 
-def _end_with_parent() -> None:
-    """Let this worker end when the process that it works for is killed, instead of waiting for work for ever."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        threading.Thread(target=_wait_and_end, args=(parent,), daemon=True).start()
-
-
-def _wait_and_end(parent: BaseProcess) -> None:
+def _end_after(parent: BaseProcess) -> None:
     parent.join()
     os._exit(1)
+
+
+def _look_at(messages: Sequence[Message], rules: Rules) -> list[Looked]:
+    return [without_raw(look(message, rules)) for message in messages]

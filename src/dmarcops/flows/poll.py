@@ -6,9 +6,10 @@ A lock by mailbox keeps two programs from meeting in one; who comes second leave
 
 import logging
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import timedelta
-from threading import Event
+from threading import Event, Semaphore
 from time import monotonic
 
 from dmarcops.errors import ConfigError, DmarcopsError, EdgeError, Refused
@@ -35,16 +36,21 @@ class Polled:
     is_busy: bool = False
 
 
-def poll(source: MailSource, ingest: Ingest) -> Polled:
+def poll(source: MailSource, ingest: Ingest, *, is_shared: bool = False) -> Polled:
     """
     Take in what a mailbox has now, and note in the store how that went.
+
+    Args:
+        source: The mailbox.
+        ingest: What it is taken in with.
+        is_shared: Others may be at it too: there is no lock.
 
     Raises:
         StoreError: The store failed.
     """
     polled = Polled(source.name)
     try:
-        with ingest.store.exclusive(f"mailbox {source.name}"):
+        with nullcontext() if is_shared else ingest.store.exclusive(f"mailbox {source.name}"):
             _poll(source, ingest, polled)
     except Refused:
         polled.is_busy = True
@@ -67,6 +73,7 @@ class Watch:
     Follows one mailbox.
 
     `tell` is given each look that did something or failed; `beat` is called whenever the watch shows that it lives.
+    `turns` bounds how many watches look at the same time; `is_shared` is that of `poll`.
     """
 
     source: MailSource
@@ -75,6 +82,8 @@ class Watch:
     stop: Event
     tell: Callable[[Polled], None]
     beat: Callable[[], None]
+    turns: Semaphore = field(default_factory=Semaphore)
+    is_shared: bool = False
 
     def run(self) -> None:
         """Look, wait, look again, until it is to stop; a failure is waited out, longer each time."""
@@ -95,13 +104,19 @@ class Watch:
 
     def _look(self) -> Polled:
         self.beat()
+        while not self.turns.acquire(timeout=WAIT_SECONDS):
+            self.beat()
+            if self.stop.is_set():
+                return Polled(self.source.name)
         try:
-            return poll(self.source, self.ingest)
+            return poll(self.source, self.ingest, is_shared=self.is_shared)
         except DmarcopsError as error:
             return Polled(self.source.name, error=error)
         except Exception as error:  # noqa: BLE001 - one of two places: a defect of ours must not end a service
             _LOG.error("%s: %s", self.source.name, type(error).__name__, exc_info=error)
             return Polled(self.source.name, error=EdgeError(f"a defect of dmarcops: {type(error).__name__}"))
+        finally:
+            self.turns.release()
 
     def _wait(self) -> bool:
         """Wait until there may be something new, or it is time, or to stop; False when the source failed meanwhile."""
@@ -113,6 +128,9 @@ class Watch:
                     return True
             except EdgeError as error:
                 _LOG.info("%s: %s", self.source.name, error)
+                return False
+            except Exception as error:  # noqa: BLE001 - as in `_look`
+                _LOG.error("%s: %s", self.source.name, type(error).__name__, exc_info=error)
                 return False
         return True
 

@@ -145,6 +145,7 @@ class Adapter:
         Raises:
             MailError: The server cannot be reached, does not let us in, or has no such folder.
         """
+        self._closed.clear()
         with self._lock:
             uids = self._attempt(partial(self._search, checkpoint=checkpoint), anew=True)
         batch: list[tuple[int, int]] = []
@@ -213,7 +214,7 @@ class Adapter:
                 return False
 
     def close(self) -> None:
-        """Log out, and delete what was written to temporary files."""
+        """Log out, and delete what was written to temporary files; it may be used again."""
         self._closed.set()
         with self._lock:
             if self._session is not None:

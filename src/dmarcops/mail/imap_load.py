@@ -7,7 +7,6 @@ One message that the server cannot give does not keep the others back: it is a m
 import io
 import tempfile
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -17,6 +16,8 @@ from dmarcops.errors import BadInput, MailError
 from dmarcops.mail.imap_faults import is_refusal
 from dmarcops.mail.imap_move import chunks, present
 from dmarcops.mail.imap_session import Session
+from dmarcops.mail.scratch import Scratch
+from dmarcops.mail.spool import SPOOL_PREFIX
 
 SPOOLED = 4 << 20
 """Octets above which a message goes to a temporary file."""
@@ -60,13 +61,13 @@ class Loader:
 
     Args:
         address: The folder's URL.
-        folder: A directory that is ours alone, for large messages.
+        folder: A directory that is ours alone; large messages go to one below it.
         limit: Octets above which a message is not loaded.
     """
 
     def __init__(self, address: str, folder: Path, limit: int) -> None:
         self._address = address
-        self._folder = folder
+        self._scratch = Scratch(folder, SPOOL_PREFIX)
         self._limit = limit
         self._files: dict[str, Path] = {}
 
@@ -100,9 +101,9 @@ class Loader:
                 path.unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Delete all temporary files."""
-        with suppress(OSError):
-            self.release(list(self._files))
+        """Delete all temporary files, and their folder."""
+        self._files.clear()
+        self._scratch.close()
 
     def _origin(self, session: Session, uid: int) -> str:
         return f"{self._address};UIDVALIDITY={session.uidvalidity}/;UID={uid}"
@@ -139,7 +140,7 @@ class Loader:
         """Load a message in pieces (RFC 3501 section 6.4.5), so that it is never in memory as a whole."""
         origin = self._origin(session, uid)
         self.release([origin])
-        with tempfile.NamedTemporaryFile(dir=self._folder, suffix=".eml", delete=False) as file:
+        with tempfile.NamedTemporaryFile(dir=self._scratch.path(), suffix=".eml", delete=False) as file:
             path = self._files[origin] = Path(file.name)
             size = 0
             while True:

@@ -16,11 +16,14 @@ from typing import BinaryIO, Generic, TypeVar
 from pydantic import Field
 
 from dmarcops.errors import BadInput, MailError
+from dmarcops.mail.scratch import Scratch
 from dmarcops.ports import Finding
 from dmarcops.settings import MailboxSettings, Size
 
 MIB = 1024 * 1024
 M = TypeVar("M")
+SPOOL_PREFIX = "spool-"
+"""What the names of the folders begin with that fetched messages are in."""
 TOO_BIG = "mail-too-big"
 """Code of a message that is over the limit and was not fetched."""
 
@@ -112,11 +115,12 @@ class Spool:
     The files of fetched messages, in a folder that is ours alone.
 
     Args:
-        folder: The folder (0700); made when it is not there.
+        folder: Where that folder is made, and `sweep` finds it when we were killed.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._scratch = Scratch(folder, SPOOL_PREFIX)
         self._files: dict[str, Path] = {}
 
     def write(self, origin: str, chunks: Iterable[bytes], limit: int) -> Fetched | Withheld:
@@ -129,8 +133,7 @@ class Spool:
         size = 0
         self.forget(origin)
         with _written(self._folder):
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            descriptor, name = tempfile.mkstemp(".mail", dir=self._folder)
+            descriptor, name = tempfile.mkstemp(".mail", dir=self._scratch.path())
         path = self._files[origin] = Path(name)
         file = os.fdopen(descriptor, "wb")
         try:
@@ -155,9 +158,9 @@ class Spool:
             path.unlink(missing_ok=True)
 
     def clear(self) -> None:
-        """Delete all files."""
-        for origin in list(self._files):
-            self.forget(origin)
+        """Delete all files, and their folder."""
+        self._files.clear()
+        self._scratch.close()
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import unquote_plus
 
 from dmarcops.errors import ConfigError, MailError
@@ -32,6 +32,8 @@ _LONGEST_VISIBILITY = timedelta(hours=12)
 class Config(BucketConfig):
     """`kind = "sqs"`."""
 
+    is_shared: ClassVar[bool] = True
+    """Any number of workers may be at one queue."""
     queue_url: str
     """The queue that the bucket's notifications go to; it should have a redrive policy."""
     visibility: Duration = timedelta(minutes=5)

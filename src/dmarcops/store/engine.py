@@ -31,6 +31,7 @@ WRITER_LOCK = 0x646D6172636F7073
 """Key of PostgreSQL's advisory lock for writers (`dmarcops` in ASCII)."""
 
 _CONNECT_SECONDS = 10
+_CONNECTIONS = 20
 _WAL_BYTES = 64 << 20
 _CACHE_KIB = 32 << 10
 _WAL_RETRY_SECONDS = 0.02
@@ -215,6 +216,8 @@ def _engine(url: URL, timeout_seconds: float) -> Engine:
             hide_parameters=True,
             # A statement must see what was committed while it waited for the writer lock.
             isolation_level="READ COMMITTED",
+            # Each mailbox that is looked into holds its lock by one and writes by another.
+            max_overflow=_CONNECTIONS,
             # A connection of a long run may be gone by the next message.
             pool_pre_ping=True,
             connect_args={} if "connect_timeout" in url.query else {"connect_timeout": _CONNECT_SECONDS},
