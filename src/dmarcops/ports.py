@@ -288,7 +288,12 @@ class Resolver(TxtLookup, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class SigningKey:
-    """A private key to sign with; `pem` (PKCS#8) is never printed."""
+    """
+    A private key to sign with, and the name it is to sign under.
+
+    `algorithm` is `rsa` or `ed25519` (RFC 6376 section 3.6.1, RFC 8463 section 3); `pem` is PKCS#8 or PKCS#1 without a
+    passphrase, and never printed.
+    """
 
     domain: Domain
     selector: Selector
@@ -345,18 +350,49 @@ class Signer(Protocol):
 
     Must keep one key file a (domain, selector), never overwritten. Must change only the line that names the selector,
     inside its marked block; refuse when the domain is signed outside of it; write beside and rename; check, reload and
-    read back; put the former file back when the reload fails. Everything is idempotent. Failures are `SignerError`,
-    refusals `UnsafeChangeError`.
+    read back; put the former file back when the check or the reload fails. Must let one change at a time in, across
+    processes. Everything is idempotent, and goes on where it was killed. Failures are `SignerError`, refusals
+    `UnsafeChangeError`, a key that this signer can never use is a `ConfigError`.
+
+    Must not compare the key with DNS, nor claim that mail is signed with it: a reload may be lazy, and a held SMTP
+    session may go on with the old key. Only a signature that was seen proves it.
     """
 
+    @property
+    def algorithms(self) -> frozenset[str]:
+        """What it signs with, of `rsa` and `ed25519`: with each of them, when it is more than one."""
+        ...
+
     def current(self, domain: Domain, algorithm: str) -> Selector | None:
-        """Give the selector that the configuration names for the domain now."""
+        """
+        Give the selector that the configuration names for the domain now; `None` when it names none.
+
+        Raises:
+            SignerError: The configuration cannot be read.
+            UnsafeChangeError: It names more than one.
+        """
         ...
 
     def use(self, key: SigningKey) -> None:
-        """Sign mail of the key's domain with it from now on, as far as a reload can bring that about."""
+        """
+        Sign mail of the key's domain with it from now on, as far as a reload can bring that about.
+
+        It is checked and reloaded even when the configuration names it already: the run that wrote it may have died
+        before its reload.
+
+        Raises:
+            SignerError: It could not be brought about; the former configuration stands, unless the message says else.
+            UnsafeChangeError: The domain is defined elsewhere too, or another key has the selector's file.
+            ConfigError: The signer cannot sign with such a key.
+        """
         ...
 
     def forget(self, domain: Domain, selector: Selector) -> None:
-        """Delete the key file of a selector that the configuration does not name any more."""
+        """
+        Delete the key file of a selector that the configuration does not name any more; nothing happens without one.
+
+        Raises:
+            SignerError: It cannot be deleted.
+            UnsafeChangeError: The configuration names it.
+        """
         ...
