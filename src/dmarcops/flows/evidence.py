@@ -102,6 +102,37 @@ def evidence_of(
     return judge(mail.header, question, origin=mail.origin, signature=own)
 
 
+def examine(
+    found: Iterable[Mail],
+    domain: str,
+    selector: str,
+    *,
+    is_aligned: IsAligned,
+    dns: TxtLookup | None,
+    since: datetime | None,
+) -> list[MessageEvidence]:
+    """
+    Say of each mail what it proves about a selector, for a person to see.
+
+    Args:
+        found: The mails.
+        domain: The signing domain.
+        selector: The selector.
+        is_aligned: Relaxed alignment.
+        dns: Who checks signatures, if anybody.
+        since: Leave out mail of others, and what was signed with the selector before this; `None` leaves out nothing.
+    """
+    evidence = []
+    for mail in found:
+        moment = signed_at(mail.header, domain, selector)
+        if since is not None and moment is not None and moment < since - SLACK:
+            continue
+        said = evidence_of(mail, domain, selector, is_aligned=is_aligned, dns=dns)
+        if since is None or said.selector:
+            evidence.append(said)
+    return evidence
+
+
 def signed_at(header: Header, domain: str, selector: str) -> datetime | None:
     """Give when a mail was signed with a selector, `None` when it was not, or does not say when."""
     signatures = [parse_signature(value) for value in header.values("dkim-signature")]
