@@ -1,4 +1,8 @@
-"""From the configuration to the objects that the flows work with. Decides nothing, and does no I/O but opening them."""
+"""
+From the configuration to the objects that the flows work with. Decides nothing, and does no I/O but opening them.
+
+What is heavy is imported where it is needed: most commands open the store alone.
+"""
 
 import pkgutil
 import tempfile
@@ -9,26 +13,21 @@ from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 from urllib.parse import quote
 
 from dmarcops.config import Config
-from dmarcops.dns.resolver import Config as ResolverSettings
-from dmarcops.dns.resolver import DnsResolver
 from dmarcops.errors import ConfigError
-from dmarcops.flows.ingest import Ingest
-from dmarcops.flows.look import Looking, look
-from dmarcops.flows.lookers import Lookers
-from dmarcops.flows.retry import RetrySource
-from dmarcops.flows.rules import Rules
-from dmarcops.mail.files import messages, reopened
-from dmarcops.ports import MailSource, Progress
-from dmarcops.report.align import suffix_list
-from dmarcops.report.limits import Limits
-from dmarcops.report.redact import Redactor
-from dmarcops.settings import MailboxSettings
-from dmarcops.store.address_key import address_key
 from dmarcops.store.engine import Store
+
+if TYPE_CHECKING:
+    from dmarcops.dns.resolver import DnsResolver
+    from dmarcops.flows.ingest import Ingest
+    from dmarcops.flows.look import Looking
+    from dmarcops.flows.lookers import Lookers
+    from dmarcops.flows.retry import RetrySource
+    from dmarcops.ports import MailSource, Progress
+    from dmarcops.settings import MailboxSettings
 
 
 def open_store(config: Config) -> Store:
@@ -55,7 +54,7 @@ def clock() -> datetime:
     return datetime.now(UTC)
 
 
-def ingest(store: Store, lookers: Lookers, *, folder: Path, progress: Progress) -> Ingest:
+def ingest(store: Store, lookers: "Lookers", *, folder: Path, progress: "Progress") -> "Ingest":
     """
     Give an ingest that is ready to run.
 
@@ -65,6 +64,13 @@ def ingest(store: Store, lookers: Lookers, *, folder: Path, progress: Progress) 
         folder: Where large reports wait for their transaction.
         progress: Is told of each message that is done.
     """
+    from dmarcops.flows.ingest import Ingest
+    from dmarcops.flows.rules import Rules
+    from dmarcops.report.align import suffix_list
+    from dmarcops.report.limits import Limits
+    from dmarcops.report.redact import Redactor
+    from dmarcops.store.address_key import address_key
+
     return Ingest(
         store=store,
         lookers=lookers,
@@ -80,17 +86,20 @@ def ingest(store: Store, lookers: Lookers, *, folder: Path, progress: Progress) 
     )
 
 
-def resolver(config: Config) -> DnsResolver:
+def resolver(config: Config) -> "DnsResolver":
     """
     Give what asks DNS, as `[resolver]` has it.
 
     Raises:
         ConfigError: The section cannot be used.
     """
+    from dmarcops.dns.resolver import Config as ResolverSettings
+    from dmarcops.dns.resolver import DnsResolver
+
     return DnsResolver(config.read(("resolver",), ResolverSettings))
 
 
-def for_mailbox(ingest: Ingest, config: Config, settings: MailboxSettings) -> Ingest:
+def for_mailbox(ingest: "Ingest", config: Config, settings: "MailboxSettings") -> "Ingest":
     """Give the same ingest with what is believed in a mailbox."""
     checked = resolver(config) if settings.verify_dkim else None
     rules = replace(ingest.rules, authserv_ids=settings.authserv_ids, resolver=checked)
@@ -104,7 +113,7 @@ def adapters(package: str) -> list[str]:
     return [name for name in names if hasattr(import_module(f"dmarcops.{package}.{name}"), "Adapter")]
 
 
-def mailbox_settings(config: Config, name: str) -> tuple[ModuleType, MailboxSettings]:
+def mailbox_settings(config: Config, name: str) -> "tuple[ModuleType, MailboxSettings]":
     """
     Give the adapter module of a configured mailbox, and its settings.
 
@@ -115,7 +124,7 @@ def mailbox_settings(config: Config, name: str) -> tuple[ModuleType, MailboxSett
     return module, config.read(("mailboxes", name), module.Config)
 
 
-def mailbox(config: Config, name: str) -> tuple[MailSource, MailboxSettings]:
+def mailbox(config: Config, name: str) -> "tuple[MailSource, MailboxSettings]":
     """
     Give a configured mailbox, not yet connected, and its settings.
 
@@ -133,7 +142,7 @@ def mailbox(config: Config, name: str) -> tuple[MailSource, MailboxSettings]:
     return source, settings
 
 
-def parsed(paths: Sequence[str], *, stdin: BinaryIO, folder: Path, problems: list[str]) -> Iterator[Looking]:
+def parsed(paths: Sequence[str], *, stdin: BinaryIO, folder: Path, problems: list[str]) -> "Iterator[Looking]":
     """
     Give what is found at some paths, one payload at a time, without a store.
 
@@ -143,6 +152,11 @@ def parsed(paths: Sequence[str], *, stdin: BinaryIO, folder: Path, problems: lis
         folder: Where it and large reports are kept meanwhile.
         problems: Is added to for each message that cannot be read.
     """
+    from dmarcops.flows.look import look
+    from dmarcops.flows.rules import Rules
+    from dmarcops.mail.files import messages
+    from dmarcops.report.limits import Limits
+
     rules = Rules(limits=Limits(), kept_bytes=0, folder=folder)
     for message in messages(paths, stdin=stdin, folder=folder):
         looked = look(message, rules)
@@ -152,6 +166,9 @@ def parsed(paths: Sequence[str], *, stdin: BinaryIO, folder: Path, problems: lis
             problems.append(looked.problem)
 
 
-def retry_source(store: Store) -> RetrySource:
+def retry_source(store: Store) -> "RetrySource":
     """Give the open messages of the ledger; those that are not kept are looked for where they were."""
+    from dmarcops.flows.retry import RetrySource
+    from dmarcops.mail.files import reopened
+
     return RetrySource(store, reopened)
