@@ -8,12 +8,12 @@ from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
 from typing import Self
 
-import dkim
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
 from dkim.canonicalization import CanonicalizationPolicy
 
+import dkim
 from dmarcops.ports import SigningKey
 from dmarcops.signers.keys import public_key_of
 

@@ -1,22 +1,26 @@
 """Rotations over fakes of all ports, and a real store: the whole life, killed anywhere, and an outside that lies."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from builders import BEGIN, DAY, dkim, evaluation, message, report
 from dmarcops.dkim.key import generate_key
-from dmarcops.dkim.lifecycle import Orders, Retirement, Stage
+from dmarcops.dkim.lifecycle import DestroyKey, Orders, Retirement, Stage
 from dmarcops.dkim.record import Algorithm
-from dmarcops.errors import AnswerError, DnsError, EdgeError, MailError, SignerError, StoreError
-from dmarcops.ports import SigningKey, TxtSet
-from dmarcops.report.model import Domain, Selector
+from dmarcops.errors import AnswerError, DmarcopsError, DnsError, EdgeError, MailError, SignerError, StoreError
+from dmarcops.flows.effects import Done, carry_out
+from dmarcops.ports import SigningKey, TxtChange, TxtSet
+from dmarcops.report.model import AuthResults, Domain, Selector
 from dmarcops.store import audit, keys
 from dmarcops.store.engine import Store
-from fakes import NAMESERVERS
-from rotation_fakes import HOUR, START, Boundary, Killed, MortalStore, World, plan
+from dmarcops.store.reports import record
+from fakes import NAMESERVERS, MemoryResolver
+from rotation_fakes import HOUR, START, Boundary, Killed, MortalDns, MortalStore, World, plan
 
 DOMAIN = "example.com"
 NS1, NS2 = NAMESERVERS
@@ -73,12 +77,17 @@ def test_a_record_is_deleted_at_once_when_that_is_wanted(world: World) -> None:
     assert "dkim-revoke" not in {entry.event.action for entry in audit.history(world.store)}
 
 
+SHORT = plan(DOMAIN, "mta1", "mta2", timing=replace(QUICK, rotate_every=10 * HOUR))
+LIFE = 22
+"""Hours that the first key lives with these timings, and a few more."""
+
+
 def crossings(folder: Path) -> int:
     """Count the boundary crossings of a whole life."""
     boundary = Boundary()
     with MortalStore.open(f"sqlite:///{folder}/count.db") as store:
         MortalStore.boundary = boundary
-        World(store, (plan(DOMAIN, "mta1", "mta2"),), boundary).hours(40)
+        World(store, (SHORT,), boundary).hours(LIFE)
     return boundary.crossed
 
 
@@ -90,11 +99,11 @@ def test_killed_at_every_crossing_it_comes_to_the_same_end(tmp_path: Path) -> No
         boundary = Boundary(dies_at)
         with MortalStore.open(f"sqlite:///{tmp_path}/store{dies_at}.db") as store:
             MortalStore.boundary = boundary
-            world = World(store, (plan(DOMAIN, "mta1", "mta2"),), boundary)
+            world = World(store, (SHORT,), boundary)
             try:
-                world.hours(40)
+                world.hours(LIFE)
             except Killed:
-                world.hours(44 - (world.now - START) // HOUR)
+                world.hours(LIFE + 1 - (world.now - START) // HOUR)
             world.check()
             assert Counter(world.stages().values()) == {Stage.DESTROYED: 1, Stage.VERIFIED: 1}, dies_at
             assert len(world.keystore.kept) == 1
@@ -414,6 +423,7 @@ def test_a_store_that_somebody_else_writes_stops_that_domain_only(world: World) 
     assert list(world.stages("a.example").values()) == [Stage.VERIFIED]
 
 
+@pytest.mark.slow
 def test_five_hundred_domains_go_together_and_one_that_fails_stops_none(world: World) -> None:
     names = [f"d{number}.example" for number in range(500)]
     world.plans = tuple(plan(name) for name in names)
@@ -432,3 +442,73 @@ def test_selectors_of_others_are_not_told_when_they_are_known(store: Store) -> N
     world = World(store, (replace(plan(), timing=replace(plan().timing, heed_reports=True)),))
     world.hours(3)
     assert world.tick()[DOMAIN].notices == ()
+
+
+def test_a_signer_that_cannot_forget_a_key_keeps_the_private_half(world: World) -> None:
+    world.hours(6)
+    (old,) = world.stages()
+    while world.stages()[old] is not Stage.RETIRED:
+        world.hours(1)
+    world.signers["mta"].faults = [SignerError("read-only")] * 3
+    while world.stages()[old] is not Stage.DESTROYED:
+        ticked = world.hours(1)
+    assert [str(problem) for problem in ticked[DOMAIN].problems] == ["read-only"]
+    assert len(world.keystore.kept) == 2
+    world.hours(4)
+    assert len(world.keystore.kept) == 1
+
+
+def test_the_whole_batch_fails_when_the_provider_does(world: World) -> None:
+    class Broken(MortalDns):
+        def change_all(self, changes: Sequence[TxtChange]) -> Sequence[str | DmarcopsError]:
+            raise DnsError(f"no zones for {len(changes)} changes")
+
+    world.plans = (plan("a.example"), plan("b.example"))
+    world.__post_init__()
+    world.tick()
+    world.dns = Broken(boundary=world.boundary)
+    ticked = world.tick()
+    assert [str(problem) for each in ticked.values() for problem in each.problems] == ["no zones for 2 changes"] * 2
+    assert world.dns.records == {}
+
+
+def test_the_state_of_a_change_that_cannot_be_asked_is_a_failure(world: World) -> None:
+    class Mute(MortalDns):
+        def is_settled(self, token: str) -> bool:
+            raise DnsError(f"no answer for {token}", transient=True)
+
+    world.dns = Mute(boundary=world.boundary)
+    world.resolver.world = world.dns
+    world.hours(1)
+    ticked = world.tick()
+    assert [str(problem) for problem in ticked[DOMAIN].problems] == ["no answer for change 1"]
+
+
+def test_a_resolver_that_does_not_answer_is_waited_for(world: World) -> None:
+    class Silent(MemoryResolver):
+        def recursive(self, name: str) -> dict[str, tuple[bytes, ...]]:
+            raise DnsError(f"no answer for {name}", transient=True)
+
+    world.resolver = Silent(world.dns)
+    ticked = world.hours(8)
+    assert list(world.stages().values()) == [Stage.PUBLISHED]
+    assert "no answer" in ticked[DOMAIN].reasons[0].text
+    assert len(ticked[DOMAIN].problems) == 1
+
+
+def test_a_selector_of_somebody_else_is_told(world: World) -> None:
+    signed = evaluation(results=AuthResults((dkim("example.com", "newsletter"),), ()))
+    world.now = datetime.fromtimestamp(BEGIN + DAY, UTC) + HOUR
+    record(world.store, [message(report(("192.0.2.1", 3, signed)))], world.now)
+    ticked = world.tick()
+    assert [(notice.kind, notice.selector) for notice in ticked[DOMAIN].notices] == [("unknown-selector", "newsletter")]
+    world.foreign = frozenset({"newsletter"})
+    assert world.tick()[DOMAIN].notices == ()
+
+
+def test_a_key_that_was_never_kept_needs_no_deletion(world: World) -> None:
+    outside = world.outside(world.plans[0])
+    world.tick()
+    key = world.key(Stage.PREPARED)
+    assert carry_out(DestroyKey(key.selector, ""), key, outside) == Done()
+    assert len(world.keystore.kept) == 1

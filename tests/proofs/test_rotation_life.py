@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from email.utils import formatdate
+from importlib import import_module
 from itertools import count
 from pathlib import Path
 from threading import Event, Thread
@@ -24,13 +25,13 @@ from typing import Any
 
 import pytest
 
-import dkim
 from conftest import free_port, missing
 from milter_client import MilterSession, signatures
 from servers_bind import PRIMARY, RECURSIVE, SECONDARY, Bind, bind  # noqa: F401 - a fixture
 from servers_dovecot import PASSWORD, Dovecot, dovecot, user  # noqa: F401 - fixtures
 from servers_opendkim import OpenDkim, opendkim_server  # noqa: F401 - a fixture
 
+_DKIMPY: Any = import_module("dkim")  # it ships no types
 DOMAIN = "example.test"
 RECEIVER = "mx.receiver.test"
 SECONDS = 240
@@ -49,7 +50,7 @@ class Verifier:
 
     def results(self, message: bytes) -> bytes:
         """Give what it puts on top of a mail."""
-        fields, body = dkim.rfc822_parse(message)
+        fields, body = _DKIMPY.rfc822_parse(message)
         headers = [(name.decode(), value.decode().strip().replace("\r\n", "\n")) for name, value in fields]
         with MilterSession(self.port, "198.51.100.1") as session:
             verdict, received = session.passed(headers, body)
@@ -64,7 +65,8 @@ def verifier(bind: Bind) -> Iterator[Verifier]:  # noqa: F811 - the fixture
         servers = "".join(f"  forward-addr: {address}@{bind.port}\n" for address in (PRIMARY,))
         (folder / "unbound.conf").write_text(
             'server:\n  module-config: "iterator"\n  do-not-query-localhost: no\n  cache-max-ttl: 0\n'
-            f'  cache-max-negative-ttl: 0\n  local-zone: "test." nodefault\nforward-zone:\n  name: "{DOMAIN}."\n{servers}'
+            '  cache-max-negative-ttl: 0\n  local-zone: "test." nodefault\n'
+            f'forward-zone:\n  name: "{DOMAIN}."\n{servers}'
         )
         lines = [
             "Syslog no",
@@ -182,7 +184,7 @@ class Program:
 
 
 @pytest.fixture
-def program(
+def program(  # noqa: PLR0917 - fixtures
     bind: Bind,  # noqa: F811 - the fixture
     opendkim_server: OpenDkim,  # noqa: F811 - the fixture
     dovecot: Dovecot,  # noqa: F811 - the fixture

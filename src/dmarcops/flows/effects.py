@@ -96,13 +96,10 @@ def carry_out(effect: Effect, key: Key, outside: Outside) -> Outcome:
 
 
 def _change_of(effect: DnsEffect, ttl: int) -> TxtChange:
-    match effect:
-        case PublishTxt(_, name, record):
-            return TxtChange(name, None, record.encode(), ttl)
-        case RevokeTxt(_, name, expected, record):
-            return TxtChange(name, TxtSet(name, (expected.encode(),), ttl), record.encode(), ttl)
-        case RemoveTxt(_, name, expected):
-            return TxtChange(name, TxtSet(name, (expected.encode(),), ttl), None, ttl)
+    if isinstance(effect, PublishTxt):
+        return TxtChange(effect.name, None, effect.record.encode(), ttl)
+    expected = TxtSet(effect.name, (effect.expected.encode(),), ttl)
+    return TxtChange(effect.name, expected, effect.record.encode() if isinstance(effect, RevokeTxt) else None, ttl)
 
 
 def _answers(provider: DnsProvider, changes: Sequence[TxtChange]) -> Sequence[str | DmarcopsError]:
@@ -140,13 +137,8 @@ def _outcome(effect: DnsEffect, provider: DnsProvider, answer: str | DmarcopsErr
 
 
 def _changed(effect: DnsEffect) -> Done:
-    match effect:
-        case PublishTxt(_, _, record):
-            return Done(after=record)
-        case RevokeTxt(_, _, expected, record):
-            return Done(before=expected, after=record)
-        case RemoveTxt(_, _, expected):
-            return Done(before=expected)
+    before = None if isinstance(effect, PublishTxt) else effect.expected
+    return Done(before=before, after=None if isinstance(effect, RemoveTxt) else effect.record)
 
 
 def _of_foreign(effect: DnsEffect, provider: DnsProvider, error: ForeignRecordError) -> Outcome:

@@ -229,13 +229,11 @@ class Rotation:
                 self._acknowledge(session, key, effect, outcome)
         for session in going:
             with session.guarded():
-                for key in session.known.keys:
+                for key in () if session.is_over else session.known.keys:
                     self._run_others(session, key)
 
     def _run_others(self, session: _Session, key: Key) -> None:
         for effect in key.pending:
-            if session.is_over:
-                return
             if isinstance(effect, DnsEffect):
                 # It was not done: what comes after it is for later.
                 return
