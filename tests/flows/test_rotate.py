@@ -20,7 +20,7 @@ from dmarcops.store import audit, keys
 from dmarcops.store.engine import Store
 from dmarcops.store.reports import record
 from fakes import NAMESERVERS, MemoryResolver
-from rotation_fakes import HOUR, START, Boundary, Killed, MortalDns, MortalStore, World, plan
+from rotation_fakes import HOUR, QUICK, START, Boundary, Killed, MortalDns, MortalStore, World, plan
 
 DOMAIN = "example.com"
 NS1, NS2 = NAMESERVERS
@@ -78,7 +78,7 @@ def test_a_record_is_deleted_at_once_when_that_is_wanted(world: World) -> None:
 
 
 SHORT = plan(DOMAIN, "mta1", "mta2", timing=replace(QUICK, rotate_every=10 * HOUR))
-LIFE = 22
+LIFE = 25
 """Hours that the first key lives with these timings, and a few more."""
 
 

@@ -5,8 +5,9 @@ What comes back is what there is to be acknowledged, or why there is nothing yet
 after a crash: the parts that it works with see to it that the end is the same.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from dmarcops.dkim.key import generate_key, parse_key
 from dmarcops.dkim.lifecycle import (
@@ -73,8 +74,10 @@ def change_dns(wanted: Sequence[tuple[DnsEffect, DnsProvider, int]]) -> list[Out
     for numbers in together.values():
         provider = wanted[numbers[0]][1]
         changes = [_change_of(wanted[number][0], wanted[number][2]) for number in numbers]
+        # One token may be that of many changes, which are settled together.
+        is_settled = cache(provider.is_settled)
         for number, answer in zip(numbers, _answers(provider, changes), strict=True):
-            outcomes[number] = _outcome(wanted[number][0], provider, answer)
+            outcomes[number] = _outcome(wanted[number][0], provider, answer, is_settled)
     return [outcomes[number] for number in range(len(wanted))]
 
 
@@ -123,13 +126,15 @@ def _answer(provider: DnsProvider, change: TxtChange) -> str | DmarcopsError:
         return error
 
 
-def _outcome(effect: DnsEffect, provider: DnsProvider, answer: str | DmarcopsError) -> Outcome:
+def _outcome(
+    effect: DnsEffect, provider: DnsProvider, answer: str | DmarcopsError, is_settled: Callable[[str], bool]
+) -> Outcome:
     try:
         if isinstance(answer, ForeignRecordError):
             return _of_foreign(effect, provider, answer)
         if isinstance(answer, DmarcopsError):
             return answer
-        if not provider.is_settled(answer):
+        if not is_settled(answer):
             return Waiting(text=f"the change of {effect.name} is not on all servers of its zone yet")
     except DmarcopsError as error:
         return error
