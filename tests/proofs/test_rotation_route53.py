@@ -121,7 +121,7 @@ def test_what_fails_is_told_and_the_next_run_goes_on(world: InRoute53, route53: 
         case "denied":
             route53.denied = {"ChangeResourceRecordSets"}
         case "throttled":
-            route53.throttled = 100
+            route53.throttled = 8
         case "lost":
             route53.lost = 1
         case "twins":
