@@ -15,8 +15,8 @@ import pytest
 
 from dmarcops import config
 from dmarcops.report import limits
+from dmarcops.rotation_parts import Parts
 from dmarcops.store.engine import Store
-from dmarcops.wiring.rotation import Parts
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"

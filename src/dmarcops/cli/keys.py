@@ -91,7 +91,7 @@ def import_key(
     from dmarcops import wiring
     from dmarcops.dkim.domain_name import a_labels
     from dmarcops.flows.adoption import adopt_key
-    from dmarcops.wiring.rotation import domains, user
+    from dmarcops.rotation_parts import domains, user
 
     pem = file.read_bytes()
     with opened_store(context) as store:

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from dmarcops.dns.manual import Instruction
     from dmarcops.flows.outside import Outside
     from dmarcops.flows.rotate import Ticked
+    from dmarcops.rotation_parts import Parts
     from dmarcops.store.engine import Store
-    from dmarcops.wiring.rotation import Parts
 
 EXPLAIN = "explain"
 """What stands in the place of the domains when the law is to be shown; no mail domain has but one label."""
@@ -96,7 +96,7 @@ def raise_for(problems: Sequence[DmarcopsError]) -> None:
 
 def parts_of(context: typer.Context, store: "Store") -> "Parts":
     """Return the parts that the configuration names."""
-    from dmarcops.wiring.rotation import Parts
+    from dmarcops.rotation_parts import Parts
 
     invocation = invocation_of(context)
     settings = config.load(invocation.config_file, store_url=invocation.store_url)
@@ -106,7 +106,7 @@ def parts_of(context: typer.Context, store: "Store") -> "Parts":
 def _tick(
     context: typer.Context, store: "Store", asked: Sequence[str], orders: "Orders", *, dry_run: bool, form: Format
 ) -> None:
-    from dmarcops.wiring.rotation import domains
+    from dmarcops.rotation_parts import domains
 
     parts = parts_of(context, store)
     problems: list[DmarcopsError] = []
@@ -140,8 +140,8 @@ def _orders(now: bool, emergency: str | None, *, rollback: bool) -> "Orders":  #
 def _hold_or_resume(context: typer.Context, store: "Store", asked: Sequence[str], *, reason: str | None) -> None:
     from dmarcops import wiring
     from dmarcops.dkim.domain_name import a_labels
+    from dmarcops.rotation_parts import domains, user
     from dmarcops.store import keys
-    from dmarcops.wiring.rotation import domains, user
 
     for name in map(a_labels, domains(parts_of(context, store).config, asked)):
         if reason is None:

@@ -244,8 +244,6 @@ class Rotation:
 
     def _acknowledge(self, session: _Session, key: Key, effect: Effect, outcome: Outcome) -> None:
         """Save that an effect is done, or keep why it is not."""
-        if session.is_over:
-            return
         if isinstance(outcome, DmarcopsError):
             session.problems.append(outcome)
             session.tell("foreign-record" if isinstance(outcome, Refused) else "failed", key.selector, str(outcome))
