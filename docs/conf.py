@@ -9,7 +9,7 @@ version = release = __version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
-exclude_patterns = ["build", "configuration.in.md"]
+exclude_patterns = ["build", "configuration.in.md", "rotation.in.md", "rotation.tail.md"]
 nitpicky = False  # types of the standard library would need its inventory from the network
 
 autodoc_member_order = "bysource"

@@ -13,11 +13,26 @@ from pathlib import Path
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
+from dmarcops.dns.resolver import Config as ResolverSettings
+from dmarcops.flows.domains import DkimSettings, DomainSettings
+from dmarcops.mail.submission import Config as SubmissionSettings
 from dmarcops.wiring import adapters
 
 PAGE = Path(__file__).parent / "configuration.md"
 TEXT = Path(__file__).parent / "configuration.in.md"
-SECTIONS = (("mail", "mailboxes", "Mailboxes", "Where reports arrive, any number of them: `[mailboxes.NAME]`."),)
+SECTIONS = (
+    ("mail", "mailboxes", "Mailboxes", "Where reports arrive, any number of them: `[mailboxes.NAME]`."),
+    ("dns", "dns", "DNS", "Who writes DNS: `[dns.NAME]`."),
+    ("signers", "signers", "Signers", "Whose signing configuration is switched: `[signers.NAME]`."),
+    ("keystore", "keys", "Keys", "Where private keys are kept: `[keys]`; files beside the state when it is not there."),
+)
+TABLES: dict[str, type[BaseModel]] = {
+    "resolver": ResolverSettings,
+    "submission": SubmissionSettings,
+    "domains.X": DomainSettings,
+    "domains.X.dkim": DkimSettings,
+}
+"""Sections that are of one kind."""
 _MIB = 1 << 20
 _UNITS = ((604_800, "w"), (86_400, "d"), (3_600, "h"), (60, "m"), (1, "s"))
 
@@ -31,7 +46,13 @@ def page() -> str:
     parts.append(
         f"\n## Notifications\n\nWho is told of what needs a person: `[notify]`.\n{_described('notify.apprise')}"
     )
+    parts += [_table(name, settings) for name, settings in TABLES.items()]
     return "".join(parts)
+
+
+def _table(name: str, settings: type[BaseModel]) -> str:
+    rows = "".join(_rows(settings, ""))
+    return f"\n## `[{name}]`\n\n| key | default | |\n| --- | --- | --- |\n{rows}"
 
 
 def _adapter(package: str, name: str, section: str) -> str:

@@ -220,7 +220,7 @@ class Route53:
         sets = self.served[zone]
         shown = kind if (name, kind) in sets else "CNAME"
         if (name, shown) in sets:
-            ttl, values = sets[name, shown]
+            ttl, values = (900, (_SOA,)) if shown == "SOA" else sets[name, shown]  # moto's own is malformed
             reply.answer.append(dns.rrset.from_text_list(question.name, ttl, "IN", shown, values))
         else:
             if not any(f".{there}".endswith(f".{name}") for there, _ in sets):

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import BinaryIO, Literal, NamedTuple, Protocol, runtime_checkable
 
@@ -104,6 +105,33 @@ class MailSource(Protocol):
 
     def close(self) -> None:
         """Give up what is open; never fails."""
+        ...
+
+
+@runtime_checkable
+class MailSearch(Protocol):
+    """A mailbox that can be searched through without changing anything in it, not even what was seen."""
+
+    def search(self, since: datetime) -> Iterator[Message]:
+        """
+        Give the mails of all folders that arrived since a moment, and perhaps some that arrived shortly before.
+
+        Raises:
+            EdgeError: The mailbox cannot be reached or read.
+        """
+        ...
+
+
+class Submission(Protocol):
+    """Who takes mail of ours to be sent."""
+
+    def send(self, mail: bytes, *, sender: str, recipient: str) -> None:
+        """
+        Hand a mail in.
+
+        Raises:
+            MailError: It was not taken (`transient` when it may be later).
+        """
         ...
 
 

@@ -1,4 +1,8 @@
-"""From the configuration to the objects that the flows work with. Decides nothing, and does no I/O but opening them."""
+"""
+From the configuration to the objects that the flows work with. Decides nothing, and does no I/O but opening them.
+
+What is heavy is imported where it is needed: most commands open the store alone.
+"""
 
 import pkgutil
 import tempfile
@@ -9,30 +13,22 @@ from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 from urllib.parse import quote
 
 from dmarcops.config import Config
-from dmarcops.dns.resolver import Config as ResolverSettings
-from dmarcops.dns.resolver import DnsResolver
 from dmarcops.errors import ConfigError
-from dmarcops.flows.ingest import Ingest
-from dmarcops.flows.look import Looking, look
-from dmarcops.flows.lookers import Lookers
-from dmarcops.flows.notices import Thresholds
-from dmarcops.flows.retry import RetrySource
-from dmarcops.flows.rules import Rules
-from dmarcops.mail.files import messages, reopened
-from dmarcops.mail.scratch import Scratch, sweep
-from dmarcops.mail.spool import SPOOL_PREFIX
-from dmarcops.notify import apprise
-from dmarcops.ports import MailSource, Notifier, Progress
-from dmarcops.report.align import suffix_list
-from dmarcops.report.limits import Limits
-from dmarcops.report.redact import Redactor
-from dmarcops.settings import MailboxSettings
-from dmarcops.store.address_key import address_key
 from dmarcops.store.engine import Store
+
+if TYPE_CHECKING:
+    from dmarcops.dns.resolver import DnsResolver
+    from dmarcops.flows.ingest import Ingest
+    from dmarcops.flows.look import Looking
+    from dmarcops.flows.lookers import Lookers
+    from dmarcops.flows.notices import Thresholds
+    from dmarcops.flows.retry import RetrySource
+    from dmarcops.ports import MailSource, Notifier, Progress
+    from dmarcops.settings import MailboxSettings
 
 _TEMPORARY = "dmarcops-run-"
 
@@ -52,6 +48,8 @@ def open_store(config: Config) -> Store:
 @contextmanager
 def private_folder() -> Iterator[Path]:
     """Give a temporary folder that only this user can look into; it is deleted afterwards, by the next if need be."""
+    from dmarcops.mail.scratch import Scratch, sweep
+
     parent = Path(tempfile.gettempdir())
     sweep(parent, _TEMPORARY)
     scratch = Scratch(parent, _TEMPORARY)
@@ -66,7 +64,7 @@ def clock() -> datetime:
     return datetime.now(UTC)
 
 
-def ingest(store: Store, lookers: Lookers, *, folder: Path, progress: Progress) -> Ingest:
+def ingest(store: Store, lookers: "Lookers", *, folder: Path, progress: "Progress") -> "Ingest":
     """
     Give an ingest that is ready to run.
 
@@ -76,6 +74,13 @@ def ingest(store: Store, lookers: Lookers, *, folder: Path, progress: Progress) 
         folder: Where large reports wait for their transaction.
         progress: Is told of each message that is done.
     """
+    from dmarcops.flows.ingest import Ingest
+    from dmarcops.flows.rules import Rules
+    from dmarcops.report.align import suffix_list
+    from dmarcops.report.limits import Limits
+    from dmarcops.report.redact import Redactor
+    from dmarcops.store.address_key import address_key
+
     return Ingest(
         store=store,
         lookers=lookers,
@@ -91,17 +96,20 @@ def ingest(store: Store, lookers: Lookers, *, folder: Path, progress: Progress) 
     )
 
 
-def resolver(config: Config) -> DnsResolver:
+def resolver(config: Config) -> "DnsResolver":
     """
     Give what asks DNS, as `[resolver]` has it.
 
     Raises:
         ConfigError: The section cannot be used.
     """
+    from dmarcops.dns.resolver import Config as ResolverSettings
+    from dmarcops.dns.resolver import DnsResolver
+
     return DnsResolver(config.read(("resolver",), ResolverSettings))
 
 
-def for_mailbox(ingest: Ingest, config: Config, settings: MailboxSettings) -> Ingest:
+def for_mailbox(ingest: "Ingest", config: Config, settings: "MailboxSettings") -> "Ingest":
     """Give the same ingest with what is believed in a mailbox."""
     checked = resolver(config) if settings.verify_dkim else None
     rules = replace(ingest.rules, authserv_ids=settings.authserv_ids, resolver=checked)
@@ -115,7 +123,7 @@ def adapters(package: str) -> list[str]:
     return [name for name in names if hasattr(import_module(f"dmarcops.{package}.{name}"), "Adapter")]
 
 
-def mailbox_settings(config: Config, name: str) -> tuple[ModuleType, MailboxSettings]:
+def mailbox_settings(config: Config, name: str) -> "tuple[ModuleType, MailboxSettings]":
     """
     Give the adapter module of a configured mailbox, and its settings.
 
@@ -126,13 +134,16 @@ def mailbox_settings(config: Config, name: str) -> tuple[ModuleType, MailboxSett
     return module, config.read(("mailboxes", name), module.Config)
 
 
-def mailbox(config: Config, name: str) -> tuple[MailSource, MailboxSettings]:
+def mailbox(config: Config, name: str) -> "tuple[MailSource, MailboxSettings]":
     """
     Give a configured mailbox, not yet connected, and its settings.
 
     Raises:
         ConfigError: Its section cannot be used, or its folder for large mails and tokens cannot be made.
     """
+    from dmarcops.mail.scratch import sweep
+    from dmarcops.mail.spool import SPOOL_PREFIX
+
     module, settings = mailbox_settings(config, name)
     folder = config.state_directory / "mailboxes" / quote(name, safe="")
     try:
@@ -145,13 +156,16 @@ def mailbox(config: Config, name: str) -> tuple[MailSource, MailboxSettings]:
     return source, settings
 
 
-def notifier(config: Config) -> tuple[Notifier, Thresholds]:
+def notifier(config: Config) -> "tuple[Notifier, Thresholds]":
     """
     Give who tells people, and from when on.
 
     Raises:
         ConfigError: There is no `[notify]`, or it cannot be used.
     """
+    from dmarcops.flows.notices import Thresholds
+    from dmarcops.notify import apprise
+
     settings = config.read(("notify",), apprise.Config)
     thresholds = Thresholds(
         failing_runs=settings.failing_runs,
@@ -163,7 +177,7 @@ def notifier(config: Config) -> tuple[Notifier, Thresholds]:
     return apprise.Adapter(settings), thresholds
 
 
-def parsed(paths: Sequence[str], *, stdin: BinaryIO, folder: Path, problems: list[str]) -> Iterator[Looking]:
+def parsed(paths: Sequence[str], *, stdin: BinaryIO, folder: Path, problems: list[str]) -> "Iterator[Looking]":
     """
     Give what is found at some paths, one payload at a time, without a store.
 
@@ -173,6 +187,11 @@ def parsed(paths: Sequence[str], *, stdin: BinaryIO, folder: Path, problems: lis
         folder: Where it and large reports are kept meanwhile.
         problems: Is added to for each message that cannot be read.
     """
+    from dmarcops.flows.look import look
+    from dmarcops.flows.rules import Rules
+    from dmarcops.mail.files import messages
+    from dmarcops.report.limits import Limits
+
     rules = Rules(limits=Limits(), kept_bytes=0, folder=folder)
     for message in messages(paths, stdin=stdin, folder=folder):
         looked = look(message, rules)
@@ -182,6 +201,9 @@ def parsed(paths: Sequence[str], *, stdin: BinaryIO, folder: Path, problems: lis
             problems.append(looked.problem)
 
 
-def retry_source(store: Store) -> RetrySource:
+def retry_source(store: Store) -> "RetrySource":
     """Give the open messages of the ledger; those that are not kept are looked for where they were."""
+    from dmarcops.flows.retry import RetrySource
+    from dmarcops.mail.files import reopened
+
     return RetrySource(store, reopened)

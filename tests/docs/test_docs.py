@@ -13,7 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from dmarcops import config
 from dmarcops.report import limits
+from dmarcops.rotation_parts import Parts
+from dmarcops.store.engine import Store
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -55,11 +58,23 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sqlite3.Connecti
         yield connection
 
 
-@pytest.mark.parametrize("generator", ["generate_cli.py", "generate_configuration.py"])
+@pytest.mark.parametrize("generator", ["generate_cli.py", "generate_configuration.py", "generate_rotation.py"])
 def test_generated_page_is_what_the_program_says(generator: str) -> None:
     command = [sys.executable, str(DOCS / generator), "--check"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_configuration_example_of_the_page_makes_a_rotation(tmp_path: Path) -> None:
+    (example,) = _blocks(DOCS / "rotation.md", "toml")
+    file = tmp_path / "dmarcops.toml"
+    file.write_text(example)
+    environ = {"SEED_PASSWORD": "a", "SMTP_PASSWORD": "b", "HOME": str(tmp_path)}
+    with Store.open(f"sqlite:///{tmp_path}/store.db") as store:
+        parts = Parts(config.load(file, environ=environ), store, print)
+        outside = parts.outside("example.com")
+    assert outside.plan.signers == ("pmta",)
+    assert outside.probe is not None
 
 
 def test_commands_in_the_pages_exist() -> None:

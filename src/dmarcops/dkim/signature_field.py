@@ -8,6 +8,7 @@ from dmarcops.dkim.domain_name import a_labels
 MAX_LENGTH = 16_384
 """Characters of a field above which it is not read."""
 _SPACE = re.compile(r"[ \t\r\n]+")
+_TIME = re.compile(r"[0-9]{1,12}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,8 @@ class Signature:
     has_length: bool = False
     """Whether `l=` is there, so that anything can stand below what is signed (RFC 6376 section 8.2)."""
     has_expiry: bool = False
+    signed_at: int | None = None
+    """When it was made by its own word (`t=`), in seconds since 1970."""
 
     @property
     def is_readable(self) -> bool:
@@ -52,4 +55,5 @@ def parse_signature(value: str) -> Signature:
     if not domain or not selector:
         return unreadable
     algorithm = tags.get("a", "").lower()
-    return Signature(domain, selector, tags.get("b", ""), algorithm, names, "l" in tags, "x" in tags)
+    time = int(tags["t"]) if _TIME.fullmatch(tags.get("t", "")) else None
+    return Signature(domain, selector, tags.get("b", ""), algorithm, names, "l" in tags, "x" in tags, time)

@@ -15,6 +15,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Self, TypeVar
@@ -23,7 +24,7 @@ from urllib.parse import quote
 from pydantic import Field, field_validator, model_validator
 
 from dmarcops.errors import MailError
-from dmarcops.mail import imap_check
+from dmarcops.mail import imap_check, imap_search
 from dmarcops.mail.imap_client import format_uid_set
 from dmarcops.mail.imap_faults import is_hang_up
 from dmarcops.mail.imap_load import ImapMessage, Loader
@@ -123,6 +124,7 @@ class Adapter:
             if config.oauth
             else None
         )
+        self._folder = folder
         self._loader = Loader(config.address, folder, config.max_message_bytes)
         self._mover = Mover(config.folder)
         self._lock = threading.RLock()
@@ -221,6 +223,21 @@ class Adapter:
                 self._session.close()
                 self._session = None
             self._loader.close()
+
+    def search(self, since: datetime) -> Iterator[Message]:
+        """
+        Give the mails of all folders that arrived since a moment, on a connection of its own; changes nothing.
+
+        Raises:
+            MailError: The server cannot be reached, does not let us in, or cannot be read.
+        """
+        return imap_search.search(
+            connect(self._config, self._tokens),
+            since,
+            address=self._config.address.rpartition("/")[0],
+            folder=self._folder,
+            limit=self._config.max_message_bytes,
+        )
 
     def check(self) -> tuple[Finding, ...]:
         """Try out all that this mailbox needs, changing nothing but folders that are missing; never raises."""

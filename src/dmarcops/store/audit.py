@@ -7,7 +7,7 @@ are written in the transaction of what they tell of, and never changed; `prune` 
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -89,6 +89,18 @@ def history(store: Store, domain: str | None = None) -> tuple[Entry, ...]:
         rows = rows.where(_AUDIT.c.domain == domain)
     with store.read() as connection:
         return tuple(_entry(row) for row in connection.execute(rows).mappings())
+
+
+def newest(store: Store, domain: str, actions: Collection[str]) -> datetime | None:
+    """
+    Return when one of some actions was done to a domain last, `None` when none ever was.
+
+    Raises:
+        StoreError: The database cannot be read.
+    """
+    rows = select(_AUDIT.c.at).where(_AUDIT.c.domain == domain, _AUDIT.c.action.in_(actions))
+    with store.read() as connection:
+        return connection.scalar(rows.order_by(_AUDIT.c.id.desc()).limit(1))
 
 
 def verify(store: Store, noted: str = "") -> str:

@@ -1,0 +1,172 @@
+"""`keys`: the DKIM keys that there are, their records, how DNS has them, and what was done to them."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dmarcops.cli.options import FormatOption, opened_store
+from dmarcops.cli.output import Format, show, standard_output
+from dmarcops.cli.rotate import parts_of, raise_for
+from dmarcops.errors import ConfigError, DmarcopsError, EdgeError
+
+if TYPE_CHECKING:
+    from dmarcops.dkim.lifecycle import Key
+    from dmarcops.ports import Resolver
+    from dmarcops.store.engine import Store
+
+app = typer.Typer()
+keys_app = typer.Typer()
+app.add_typer(keys_app, name="keys")
+
+_LIST = ("domain", "selector", "algorithm", "bits", "stage", "since", "activated", "last_seen_in_reports", "held")
+_Domain = Annotated[str, typer.Argument(metavar="DOMAIN", help="The signing domain.", show_default=False)]
+
+
+@keys_app.callback(invoke_without_command=True)
+def keys(
+    context: typer.Context,
+    *,
+    domain: Annotated[str | None, typer.Option(metavar="DOMAIN", help="Only keys of this domain.")] = None,
+    form: FormatOption = Format.TABLE,
+) -> None:
+    """List the DKIM keys, and the selectors that reports show and nobody knows (stage `unknown`)."""
+    if context.invoked_subcommand is not None:
+        return
+    with opened_store(context) as store:
+        show(_LIST, list(_listed(store, domain)), form)
+
+
+@keys_app.command("show")
+def show_record(
+    context: typer.Context,
+    domain: _Domain,
+    selector: Annotated[str, typer.Argument(metavar="SELECTOR", help="The key's selector.", show_default=False)],
+) -> None:
+    """Print the TXT record of a key, as a line of a zone file."""
+    from dmarcops.dns.txt import DECIMAL, format_txt
+
+    with opened_store(context) as store:
+        (key,) = _known(store, domain, selector)
+    if not key.record:
+        raise ConfigError(f"the key {selector} of {domain} is not made yet", hint="dmarcops rotate makes it")
+    with standard_output() as stream:
+        stream.write(f"{key.name}. IN TXT {format_txt(key.record.encode(), base=DECIMAL)}\n")
+
+
+@keys_app.command()
+def check(
+    context: typer.Context,
+    domain: _Domain,
+    selector: Annotated[
+        str | None, typer.Argument(metavar="[SELECTOR]", help="Only this key.", show_default=False)
+    ] = None,
+    *,
+    form: FormatOption = Format.TABLE,
+) -> None:
+    """Ask every authoritative server and the resolvers for the record of each key that is out, and compare."""
+    problems: list[DmarcopsError] = []
+    with opened_store(context) as store:
+        found = _known(store, domain, selector)
+        resolver = parts_of(context, store).resolver
+    rows = [row for key in found for row in _checked(key, resolver, problems)]
+    show(("selector", "stage", "server", "outcome", "detail"), rows, form)
+    wrong = sum(outcome != "ok" for _, _, _, outcome, _ in rows)
+    if wrong:
+        problems.append(EdgeError(f"{wrong} of {len(rows)} answers are not as they should be"))
+    raise_for(problems)
+
+
+@keys_app.command("import")
+def import_key(
+    context: typer.Context,
+    domain: _Domain,
+    selector: Annotated[
+        str, typer.Argument(metavar="SELECTOR", help="The selector that mail is signed with.", show_default=False)
+    ],
+    file: Annotated[Path, typer.Option("--key", metavar="FILE", help="The private key: PEM, PKCS#8 or PKCS#1.")],
+) -> None:
+    """Adopt a key that mail is signed with already: its record must be in DNS. It is verified, then rotated."""
+    from dmarcops import wiring
+    from dmarcops.dkim.domain_name import a_labels
+    from dmarcops.flows.adoption import adopt_key
+    from dmarcops.rotation_parts import domains, user
+
+    pem = file.read_bytes()
+    with opened_store(context) as store:
+        parts = parts_of(context, store)
+        (name,) = domains(parts.config, [domain])
+        adopt_key(store, parts.outside(name), a_labels(selector), pem, now=wiring.clock(), who=user())
+
+
+@keys_app.command()
+def history(context: typer.Context, domain: _Domain, *, form: FormatOption = Format.TABLE) -> None:
+    """Show who did what to the keys and the policy of a domain, when, and what DNS had before and after."""
+    from dmarcops.dkim.domain_name import a_labels
+    from dmarcops.store import audit
+
+    names = ("number", "at", "who", "action", "detail", "before", "after", "digest")
+    with opened_store(context) as store:
+        audit.verify(store)
+        entries = audit.history(store, a_labels(domain))
+    rows = [
+        (x.number, x.at, x.event.who, x.event.action, x.event.detail, x.event.before, x.event.after, x.digest)
+        for x in entries
+    ]
+    show(names, rows, form)
+
+
+def _listed(store: "Store", domain: str | None) -> Iterator[Sequence[object]]:
+    from dmarcops.dkim.domain_name import a_labels
+    from dmarcops.store import keys as stored
+    from dmarcops.store.selector_reports import reported
+
+    for name in stored.domains(store) if domain is None else (a_labels(domain),):
+        known = stored.load(store, name)
+        last = reported(store, name).last
+        held = any(hold.what == "dkim" for hold in stored.holds(store, name))
+        for key in known.keys:
+            dates = (key.since, key.activated, last.get(key.selector))
+            yield (name, key.selector, key.algorithm.value, key.bits, key.stage.value, *dates, held)
+        for selector in sorted(last.keys() - {key.selector for key in known.keys}):
+            yield (name, selector, None, None, "unknown", None, None, last[selector], held)
+
+
+def _known(store: "Store", domain: str, selector: str | None) -> "tuple[Key, ...]":
+    """Return the keys of a domain, or the one that is asked for."""
+    from dmarcops.dkim.domain_name import a_labels
+    from dmarcops.store import keys as stored
+
+    found = stored.load(store, a_labels(domain)).keys
+    if selector is not None:
+        found = tuple(key for key in found if key.selector == a_labels(selector))
+    if not found:
+        what = f"no key {selector} of" if selector else "no keys of"
+        raise ConfigError(
+            f"there is {what} {domain}" if selector else f"there are {what} {domain}", hint="dmarcops keys"
+        )
+    return found
+
+
+def _checked(
+    key: "Key", resolver: "Resolver", problems: list[DmarcopsError]
+) -> "Iterator[tuple[str, str, str, str, str]]":
+    """Ask for the record of a key that may be out; resolvers only when the servers have it."""
+    from dmarcops.dkim.record import compare
+
+    if not key.published or key.pending:
+        return
+    is_there = True
+    for ask in (resolver.authoritative, resolver.recursive):
+        if not is_there:
+            return
+        try:
+            answers = ask(key.name)
+        except DmarcopsError as error:
+            problems.append(error)
+            return
+        for server, texts in sorted(answers.items()):
+            found = compare(texts, key.published.encode())
+            is_there = is_there and found.is_ours
+            yield key.selector, key.stage.value, server, "ok" if found.is_ours else found.outcome.value, found.detail

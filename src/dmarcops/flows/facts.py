@@ -1,0 +1,103 @@
+"""
+The facts of a tick: asked of DNS, of the signers, of mail that was received and of the store. Changes nothing.
+
+What cannot be asked is absent, which counts as unknown, and is told as a problem.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from dmarcops.dkim.lifecycle import Facts, Key, Signing, Stage
+from dmarcops.dkim.record import Algorithm
+from dmarcops.dkim.rotation import names_to_ask, names_to_resolve
+from dmarcops.errors import DmarcopsError, DnsError
+from dmarcops.flows.outside import Outside
+from dmarcops.report.model import Domain
+
+_WITNESSED = frozenset((Stage.ACTIVE, Stage.VERIFIED, Stage.RETIRING))
+
+
+def gather(
+    keys: Sequence[Key], outside: Outside, known: Facts, now: datetime
+) -> tuple[Facts, tuple[DmarcopsError, ...]]:
+    """
+    Ask for all facts.
+
+    Args:
+        keys: The keys as they are saved.
+        outside: What is asked.
+        known: What the store says.
+        now: When.
+
+    Returns:
+        The facts, and what could not be asked.
+    """
+    looking = _Looking(outside)
+    facts = looking.at_dns(keys, known)
+    facts = replace(facts, signing=looking.at_signers(keys))
+    facts = replace(facts, recursive=looking.at_resolvers(names_to_resolve(keys, facts, outside.plan, now)))
+    witnessed = [key for key in keys if key.stage in _WITNESSED]
+    if any(key.stage is not Stage.VERIFIED for key in witnessed):
+        testimony = outside.witness.testify(witnessed, now)
+        facts = replace(facts, evidence=testimony.verdicts, last_signed=testimony.last_signed)
+        looking.problems += testimony.problems
+    return replace(facts, unanswered=looking.unanswered), tuple(looking.problems)
+
+
+class _Looking:
+    def __init__(self, outside: Outside) -> None:
+        self._outside = outside
+        self.problems: list[DmarcopsError] = []
+        self.unanswered: dict[str, str] = {}
+
+    def at_dns(self, keys: Sequence[Key], known: Facts) -> Facts:
+        """Ask the authoritative servers; where they say the negative TTL is part of the answer."""
+        resolver, plan = self._outside.resolver, self._outside.plan
+        published = {
+            name
+            for key in keys
+            if key.stage is Stage.PUBLISHED and not key.pending
+            for name in plan.names(key.selector)
+        }
+        authoritative, negative = {}, 0
+        for name in names_to_ask(keys, plan):
+            try:
+                answers = resolver.authoritative(name)
+                if name in published:
+                    negative = max(negative, resolver.negative_ttl(name))
+            except DnsError as error:
+                self._unanswered(name, error)
+            else:
+                authoritative[name] = answers
+        return replace(known, authoritative=authoritative, negative_ttl=timedelta(seconds=negative))
+
+    def at_resolvers(self, names: Sequence[str]) -> dict[str, dict[str, tuple[bytes, ...]]]:
+        """Ask the recursive resolvers; only for what they cannot remember as absent."""
+        recursive = {}
+        for name in names:
+            try:
+                recursive[name] = self._outside.resolver.recursive(name)
+            except DnsError as error:
+                self._unanswered(name, error)
+        return recursive
+
+    def at_signers(self, keys: Sequence[Key]) -> tuple[Signing, ...]:
+        """Ask each signer what it signs each domain with."""
+        plan = self._outside.plan
+        algorithms = [x for x in Algorithm if x in plan.algorithms or any(key.algorithm is x for key in keys)]
+        found, faults = [], {}
+        for name, domain in plan.places:
+            for algorithm in algorithms:
+                try:
+                    selector = self._outside.signers[name].current(Domain(domain), algorithm.value)
+                except DmarcopsError as error:
+                    faults[str(error)] = error
+                else:
+                    found.append(Signing(signer=name, domain=domain, algorithm=algorithm, selector=selector))
+        self.problems += faults.values()
+        return tuple(found)
+
+    def _unanswered(self, name: str, error: DnsError) -> None:
+        self.unanswered[name] = str(error)
+        self.problems.append(error)

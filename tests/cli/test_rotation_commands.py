@@ -1,0 +1,242 @@
+"""`rotate`, `keys`, `verify` and `probe` as a user calls them: what they print, and how they end."""
+
+import json
+import os
+from collections.abc import Iterator
+from email.utils import formatdate
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import dns.message
+import dns.rcode
+import dns.rdatatype
+import dns.rrset
+import pytest
+
+from dmarcops.cli import main
+from dmarcops.dkim.key import PrivateKey, generate_key
+from dmarcops.dkim.record import Algorithm, format_record
+from dmarcops.dns.txt import DECIMAL, format_txt
+from program import Program
+from servers_dns import serve_dns
+
+_DKIMPY: Any = import_module("dkim")  # it ships no types
+DOMAIN = "example.com"
+OWN = """#!/bin/sh
+case "$1" in
+current) cat {folder}/named 2>/dev/null ;;
+esac
+exit 0
+"""
+
+
+class Zone(dict[str, bytes]):
+    """What a server says of each name."""
+
+    def respond(self, query: dns.message.Message) -> dns.message.Message:
+        reply = dns.message.make_response(query)
+        reply.flags |= dns.flags.AA
+        name = query.question[0].name.to_text(omit_final_dot=True).lower()
+        if name in self and query.question[0].rdtype == dns.rdatatype.TXT:
+            text = format_txt(self[name], base=DECIMAL)
+            reply.answer.append(dns.rrset.from_text(query.question[0].name, 60, "IN", "TXT", text))
+        else:
+            soa = dns.rrset.from_text(f"{DOMAIN}.", 60, "IN", "SOA", f"ns.{DOMAIN}. h.{DOMAIN}. 1 1 1 1 1")
+            is_asked = query.question[0].rdtype == dns.rdatatype.SOA and name == DOMAIN
+            (reply.answer if is_asked else reply.authority).append(soa)
+        return reply
+
+
+@pytest.fixture
+def zone() -> Zone:
+    return Zone()
+
+
+@pytest.fixture
+def run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, zone: Zone
+) -> Iterator[Program]:
+    """The program with a configuration whose zone is written by hand, and whose signer is a script."""
+    monkeypatch.chdir(tmp_path)
+    for name in list(os.environ):
+        if name.startswith("DMARCOPS_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    script = tmp_path / "own"
+    script.write_text(OWN.format(folder=tmp_path))
+    script.chmod(0o755)
+    (tmp_path / "signer").mkdir(mode=0o700)
+    with serve_dns(zone.respond) as port:
+        (tmp_path / "dmarcops.toml").write_text(
+            f"""
+[dns.hand]
+kind = "manual"
+[resolver]
+recursive = ["127.0.0.1:{port}"]
+[resolver.authoritative]
+"{DOMAIN}" = ["127.0.0.1:{port}"]
+[signers.own]
+kind = "command"
+command = ["{script}"]
+key_dir = "{tmp_path}/signer"
+[domains."{DOMAIN}"]
+dns = "hand"
+signers = ["own"]
+[domains."{DOMAIN}".dkim]
+bits = 2048
+"""
+        )
+        yield Program("sqlite:///store.db", capsys)
+
+
+def test_rotate_prints_what_the_contract_says(run: Program) -> None:
+    ended = run("rotate", "--format", "json")
+    assert ended.code == 0, ended.err
+    ((domain,),) = json.loads(ended.out).values()
+    (key,) = domain["keys"]
+    assert domain["domain"] == DOMAIN
+    assert list(key) == ["selector", "algorithm", "bits", "stage", "since", "pending", "reason", "not_before"]
+    assert (key["algorithm"], key["bits"], key["stage"], key["pending"]) == ("rsa", 2048, "prepared", [])
+
+
+def test_rotate_tells_a_person_what_to_write_and_goes_on_when_it_is_there(run: Program, zone: Zone) -> None:
+    run("rotate")
+    ended = run("rotate", "--format", "json")
+    assert "add:" in ended.err
+    (key,) = json.loads(ended.out)["domains"][0]["keys"]
+    name = f"{key['selector']}._domainkey.{DOMAIN}"
+    assert (key["stage"], key["pending"]) == ("published", [f"PublishTxt {name}"])
+    line = run("keys", "show", DOMAIN, key["selector"]).out
+    assert line.startswith(f"{name}. IN TXT ")
+    zone[name] = _text(line)
+    ended = run("rotate", "--format", "json")
+    assert ended.code == 0, ended.err
+    (key,) = json.loads(ended.out)["domains"][0]["keys"]
+    assert key["pending"] == []
+    assert run("keys", "check", DOMAIN).code == 0
+    zone[name] = b"v=DKIM1; p=other"
+    assert run("keys", "check", DOMAIN, key["selector"]).code == 1
+
+
+def _text(line: str) -> bytes:
+    rdata = dns.rrset.from_text("x.", 60, "IN", "TXT", line.split(" TXT ")[1])[0]
+    return b"".join(rdata.strings)
+
+
+def test_dry_run_changes_nothing(run: Program) -> None:
+    ended = run("rotate", "--dry-run")
+    assert "new -> prepared" in ended.out
+    assert run("keys", "--format", "json").out == "[]\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [
+        (("rotate", "exampel.com"), 2, "did you mean example.com?"),
+        (("rotate", "--now"), 2, "an order is for one or more domains"),
+        (("rotate", "--emergency", "none", DOMAIN), 2, "there is no key 'none'"),
+        (("rotate", "--rollback", DOMAIN), 3, "rollback"),
+        (("keys", "show", DOMAIN, "none"), 2, "there is no key none"),
+        (("keys", "check", DOMAIN), 2, "there are no keys"),
+        (("verify", DOMAIN), 2, "no key of example.com is in use"),
+        (("verify", DOMAIN, "--selector", "s1"), 2, "no mailbox is configured"),
+        (("verify", DOMAIN, "a.eml", "--selector", "s1"), 2, "without --eml"),
+        (("probe", DOMAIN, "--selector", "s1"), 2, "submission"),
+    ],
+)
+def test_a_call_that_cannot_work_says_why(run: Program, words: tuple[str, ...], code: int, told: str) -> None:
+    ended = run(*words)
+    assert ended.code == code
+    assert told in ended.err
+
+
+def test_a_domain_that_is_not_well_configured_stops_no_other(run: Program, tmp_path: Path) -> None:
+    with (tmp_path / "dmarcops.toml").open("a") as file:
+        file.write('[domains."b.example"]\ndns = "gone"\nsigners = ["own"]\n[domains."b.example".dkim]\nbits = 2048\n')
+    ended = run("rotate", "--format", "json")
+    assert ended.code == 2
+    assert "dns.gone" in ended.err
+    assert [each["domain"] for each in json.loads(ended.out)["domains"]] == [DOMAIN]
+
+
+@pytest.mark.parametrize(
+    ("section", "told"),
+    [
+        ('[keys]\nkind = "file"\n', "did you mean files?"),
+        ('[domains."c.example"]\ndns = "hand"\n[domains."c.example".dkim]\n', "signers is empty"),
+        (
+            """[domains."c.example"]
+dns = "hand"
+signers = ["own"]
+[domains."c.example".dkim]
+algorithms = ["ed25519"]
+""",
+            "does not sign with ed25519",
+        ),
+        ('[domains."c.example"]\ndns = "hand"\nsigners = ["own"]\n[domains."c.example".dkim]\nbit = 1\n', "bits?"),
+    ],
+)
+def test_a_key_of_the_configuration_that_is_wrong_is_named(
+    run: Program, tmp_path: Path, section: str, told: str
+) -> None:
+    with (tmp_path / "dmarcops.toml").open("a") as file:
+        file.write(section)
+    ended = run("rotate")
+    assert ended.code == 2
+    assert told in ended.err
+
+
+def test_hold_and_resume(run: Program) -> None:
+    assert run("rotate", "--hold", "--reason", "migration", DOMAIN).code == 0
+    assert "held: migration" in run("rotate").out
+    assert run("rotate", "--resume", DOMAIN).code == 0
+    assert "held" not in run("rotate").out
+    actions = [entry["action"] for entry in json.loads(run("keys", "history", DOMAIN, "--format", "json").out)]
+    assert actions[:2] == ["dkim-hold", "dkim-resume"]
+
+
+@pytest.mark.parametrize(
+    ("drawing", "begin"), [("text", "new -> prepared"), ("mermaid", "stateDiagram"), ("dot", "digraph")]
+)
+def test_explain_draws_the_law(run: Program, drawing: str, begin: str) -> None:
+    assert run("rotate", "explain", "--as", drawing).out.startswith(begin)
+
+
+def signed_mail(key: PrivateKey, folder: Path, *results: str) -> str:
+    """Write a mail that is signed by `old` into a file."""
+    text = f"From: news@{DOMAIN}\r\nDate: {formatdate()}\r\n\r\nHello\r\n".encode()
+    signature: bytes = _DKIMPY.DKIM(text).sign(b"old", DOMAIN.encode(), key.pem())
+    file = folder / f"{len(list(folder.iterdir()))}.eml"
+    file.write_bytes("".join(f"{line}\r\n" for line in results).encode() + signature + text)
+    return str(file)
+
+
+def test_a_key_is_imported_verified_from_files_and_listed(run: Program, zone: Zone, tmp_path: Path) -> None:
+    key = generate_key(Algorithm.RSA)
+    (tmp_path / "old.pem").write_bytes(key.pem())
+    zone[f"old._domainkey.{DOMAIN}"] = format_record(key.record)
+    (tmp_path / "named").write_text("old\n")
+    refused = run("rotate")
+    assert refused.code == 3
+    assert "keys import" in refused.err
+    assert run("keys", "import", DOMAIN, "old", "--key", "old.pem").code == 0
+    (listed,) = json.loads(run("keys", "--format", "json").out)
+    assert (listed["selector"], listed["stage"]) == ("old", "active")
+    said = f"Authentication-Results: mx.receiver.example; dkim=pass header.d={DOMAIN} header.s=old"
+    files = [signed_mail(key, tmp_path, said), signed_mail(key, tmp_path)]
+    ended = run("verify", DOMAIN, "--eml", *files, "--authserv-id", "mx.receiver.example", "--format", "json")
+    assert ended.code == 0, ended.err
+    document = json.loads(ended.out)
+    assert (document["domain"], document["selector"], document["verdict"]) == (DOMAIN, "old", "pass")
+    assert [(x["verdict"], x["signature"]) for x in document["messages"]] == [("pass", "pass"), ("untrusted", "pass")]
+    plain = run("verify", DOMAIN, "--eml", files[0], "--no-dns")
+    assert "unknown" in plain.out
+    failing = signed_mail(key, tmp_path, said.replace("=pass", "=fail"))
+    ended = run("verify", DOMAIN, "--eml", failing, "--authserv-id", "mx.receiver.example", "--no-dns")
+    assert ended.code == 1
+
+
+def test_the_commands_are_in_the_help(run: Program) -> None:
+    assert main.outcome(["keys", "--help"]) == 0
+    assert run("rotate", "--help").code == 0

@@ -1,0 +1,101 @@
+"""Submission to a real SMTP server of the tests: what is taken, and how a refusal is told."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import SMTP, Envelope, Session
+from pydantic import ValidationError
+
+from conftest import free_port
+from dmarcops.errors import MailError
+from dmarcops.mail.submission import Config, SmtpSubmission
+
+
+class Taker:
+    """Takes mail, or says no."""
+
+    def __init__(self, recipient: str = "250 OK", data: str = "250 OK") -> None:
+        self.recipient, self.data = recipient, data
+        self.taken: list[Envelope] = []
+
+    async def handle_RCPT(  # noqa: N802, PLR0917 - aiosmtpd's
+        self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
+        del server, session, options
+        if self.recipient.startswith("2"):
+            envelope.rcpt_tos.append(address)
+        return self.recipient
+
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802 - aiosmtpd's
+        del server, session
+        self.taken.append(envelope)
+        return self.data
+
+
+@contextmanager
+def server(taker: Taker) -> Iterator[SmtpSubmission]:
+    controller = Controller(taker, hostname="127.0.0.1", port=free_port())
+    controller.start()
+    try:
+        yield SmtpSubmission(Config(host="127.0.0.1", port=controller.port, tls="none"))
+    finally:
+        controller.stop()
+
+
+def send(submission: SmtpSubmission) -> None:
+    submission.send(b"Subject: x\r\n\r\nHello\r\n", sender="a@example.com", recipient="b@example.net")
+
+
+def test_a_mail_is_handed_in() -> None:
+    taker = Taker()
+    with server(taker) as submission:
+        send(submission)
+    (envelope,) = taker.taken
+    assert (envelope.mail_from, envelope.rcpt_tos) == ("a@example.com", ["b@example.net"])
+
+
+@pytest.mark.parametrize(
+    ("taker", "is_transient"),
+    [
+        (Taker(recipient="550 no such user"), False),
+        (Taker(recipient="450 later"), True),
+        (Taker(data="554 no"), False),
+        (Taker(data="451 later"), True),
+    ],
+)
+def test_a_refusal_is_told(taker: Taker, *, is_transient: bool) -> None:
+    with (
+        server(taker) as submission,
+        pytest.raises(MailError, match=r"does not take mail for b@example\.net") as caught,
+    ):
+        send(submission)
+    assert caught.value.transient is is_transient
+
+
+@pytest.mark.parametrize("tls", ["implicit", "starttls", "none"])
+def test_a_server_that_is_not_there_is_told(tls: str) -> None:
+    config = Config.model_validate({"host": "127.0.0.1", "port": free_port(), "tls": tls})
+    with pytest.raises(MailError) as caught:
+        send(SmtpSubmission(config))
+    assert caught.value.transient
+
+
+def test_starttls_and_login_are_insisted_on() -> None:
+    for extra in ({"tls": "starttls"}, {"tls": "none", "username": "me", "password": "secret"}):
+        controller = Controller(Taker(), hostname="127.0.0.1", port=free_port())
+        controller.start()
+        try:
+            config = Config.model_validate({"host": "127.0.0.1", "port": controller.port, **extra})
+            with pytest.raises(MailError) as caught:
+                send(SmtpSubmission(config))
+            assert not caught.value.transient
+            assert "secret" not in str(caught.value)
+        finally:
+            controller.stop()
+
+
+def test_no_tls_is_for_loopback_only() -> None:
+    with pytest.raises(ValidationError, match="this machine only"):
+        Config(host="smtp.example.com", tls="none")
