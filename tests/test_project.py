@@ -163,3 +163,9 @@ def test_ci_run_needs_no_terminal_and_requires_the_servers() -> None:
     assert "set -euo pipefail" in text
     assert "DMARCOPS_REQUIRE_SERVERS=1" in text
     assert "make test" in text
+
+
+def test_test_modules_have_names_of_their_own() -> None:
+    """Tests are no packages, so pytest takes two modules of one name for the same."""
+    names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
+    assert sorted(names) == sorted(set(names))
