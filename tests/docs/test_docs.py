@@ -152,3 +152,13 @@ def _repairs_noted() -> set[str]:
 def test_rejections_in_the_page_have_all_of_the_program() -> None:
     codes = _codes(ReportError=0, UnpackError=0, IncomingRejection=2, Line=3)
     assert codes - set(_first_column(_section("reports.md", "Rejections"))) == set()
+
+
+def test_screen_in_the_readme_is_what_the_demonstration_prints(tmp_path: Path) -> None:
+    program = [sys.executable, "-m", "dmarcops", "--store", f"sqlite:///{tmp_path}/demo.db"]
+    folders = [str(ROOT / "sample-reports" / name) for name in ("story", "awkward")]
+    subprocess.run([*program, "ingest", "--jobs", "1", *folders], check=True, capture_output=True)
+    [screen] = [block for block in _blocks(ROOT / "README.md", "text") if block.startswith("$ dmarcops failures")]
+    command, _, shown = screen.partition("\n")
+    words = command.removeprefix("$ dmarcops ").split()
+    assert subprocess.run([*program, *words], check=True, capture_output=True, text=True).stdout == shown
