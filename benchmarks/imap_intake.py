@@ -58,7 +58,7 @@ def poll(server: Dovecot, folder: Path, user: str) -> tuple[float, int]:
 def main(arguments: Sequence[str]) -> None:
     """Measure, and print."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--mails", type=int, default=5_000)
+    parser.add_argument("--mails", type=int, default=10_000)
     parser.add_argument("--records", type=int, default=20)
     parser.add_argument("--rounds", type=int, default=3)
     given = parser.parse_args(arguments)

@@ -192,7 +192,9 @@ class Dovecot:
             path.mkdir(parents=True, exist_ok=True)
         _give(home.parent, home, *home.rglob("*"))
         for number, mail in enumerate(mails):
-            name = f"{1_700_000_000 + number}.M{number}.flood,S={len(mail)},W={len(mail)}"
+            # Dovecot's hash of a name is that of its end: without what is added it compares each with all others.
+            end = f"{number * 2_654_435_761 % 2**32:08x}"
+            name = f"{1_700_000_000 + number}.M{number}.flood,S={len(mail)},W={len(mail)},N={end}"
             path = new.with_name("tmp") / name
             path.write_bytes(mail)
             _give(path)
