@@ -43,7 +43,12 @@ def held(engine: Engine, name: str) -> Iterator[None]:
         is_ours = connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": key})
         connection.commit()
         _refuse(name, is_ours=bool(is_ours))
-        yield
+        try:
+            yield
+        finally:
+            # The server notices the end of a session a moment later than we do.
+            connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": key})
+            connection.commit()
 
 
 @contextmanager
