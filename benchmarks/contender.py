@@ -15,6 +15,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
+from importlib import import_module
 from io import BytesIO, StringIO
 from pathlib import Path
 from time import perf_counter, process_time
@@ -92,8 +93,18 @@ def parsing() -> Contender:
 
 
 def ingest(jobs: str) -> Contender:
-    """Run `dmarcops ingest` into a new SQLite store."""
+    """Run `dmarcops ingest` into a new SQLite store; as with the others, what is imported is imported before."""
     from dmarcops.cli.main import outcome  # noqa: PLC0415 - see above
+
+    for module in (
+        "flows.ingest",
+        "flows.lookers",
+        "mail.files",
+        "mail.scratch",
+        "store.migrations",
+        "store.address_key",
+    ):
+        import_module(f"dmarcops.{module}")
 
     folder = tempfile.mkdtemp(prefix="store-")
 
