@@ -15,7 +15,6 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
-from importlib import import_module
 from io import BytesIO, StringIO
 from pathlib import Path
 from time import perf_counter, process_time
@@ -93,18 +92,8 @@ def parsing() -> Contender:
 
 
 def ingest(jobs: str) -> Contender:
-    """Run `dmarcops ingest` into a new SQLite store; as with the others, what is imported is imported before."""
+    """Run `dmarcops ingest` into a new SQLite store."""
     from dmarcops.cli.main import outcome  # noqa: PLC0415 - see above
-
-    for module in (
-        "flows.ingest",
-        "flows.lookers",
-        "mail.files",
-        "mail.scratch",
-        "store.migrations",
-        "store.address_key",
-    ):
-        import_module(f"dmarcops.{module}")
 
     folder = tempfile.mkdtemp(prefix="store-")
 
