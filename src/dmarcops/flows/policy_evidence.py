@@ -2,14 +2,16 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from datetime import date
+from datetime import date, datetime
 from itertools import groupby
 
+from dmarcops.flows.source_names import MOST, refresh
 from dmarcops.policy.compute import compute
 from dmarcops.policy.evidence import MIN_WITNESSES, Context, Count, Evidence
 from dmarcops.policy.services import service_of_host, service_of_signer
 from dmarcops.policy.sources import Origin, review
 from dmarcops.policy.window import Window
+from dmarcops.ports import Resolver
 from dmarcops.store import policy_counts, source_names, source_words
 from dmarcops.store.engine import Store
 from dmarcops.store.policy_counts import Signed
@@ -58,6 +60,33 @@ def span(requests: Requests) -> tuple[date, date]:
     """Give the first and the last day that is asked for, of at least one request."""
     windows = [window for window, _ in requests.values()]
     return min(window.begin for window in windows), max(window.end for window in windows)
+
+
+def name_sources(
+    store: Store, resolver: Resolver, requests: Requests, now: datetime, *, trusting: bool, most: int = MOST
+) -> int:
+    """
+    Look up the names of the addresses whose mail the evidence is about, those of the most mail first.
+
+    Args:
+        store: The store.
+        resolver: Asks DNS.
+        requests: The domains, as for `gather`, which should come after.
+        now: When.
+        trusting: As for `gather`.
+        most: How many are looked up at most; the others follow in later runs.
+
+    Returns:
+        How many were looked up.
+
+    Raises:
+        StoreError: The store cannot be read or written.
+    """
+    if not requests:
+        return 0
+    begin, end = span(requests)
+    sending = policy_counts.addresses(store, requests, begin, end, trusting=trusting)
+    return refresh(store, resolver, sending, now, most=most)
 
 
 class Origins:
