@@ -6,6 +6,10 @@ both directions, and a signature valid: anybody can write any other.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
+
+_REMEMBERED = 65_536
+"""Names that are remembered with their service: the same few sign and send for a whole fleet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +59,13 @@ _BY_HOST = {suffix: service.name for service in SERVICES for suffix in service.h
 _BY_SIGNER = {suffix: service.name for service in SERVICES for suffix in service.signers}
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def service_of_host(host: str) -> str:
     """Give the service that a host with a confirmed name belongs to, in A-labels; empty when it is of none known."""
     return _longest(host, _BY_HOST)
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def service_of_signer(domain: str) -> str:
     """Give the service that signs, validly, with a domain in A-labels; empty when it is of none known."""
     return _longest(domain, _BY_SIGNER)
