@@ -206,7 +206,16 @@ def test_a_fleet_costs_as_many_statements_as_one_domain(store: Store) -> None:
 
 
 def test_the_same_store_gives_the_same_evidence_in_any_company(store: Store) -> None:
+    """A signature of a day that only another domain asks for names no source."""
     for domain in ("example.com", "example.net"):
         put(store, (OWN, 10, PASSING), (ESP, 5, BY_ESP), domain=domain)
-    alone, both = ask(store, "example.com"), ask(store, "example.net", "example.com")
-    assert alone["example.com"].as_json() == both["example.com"].as_json()
+        put(store, (ESP, 10, PASSING), domain=domain, day=5)
+    late = {"example.com": (Window(date(2026, 1, 5), date(2026, 1, 28)), Context(domain="example.com"))}
+    early = {"example.net": (WINDOW, Context(domain="example.net"))}
+    alone, other, both = (
+        gather(store, requests, trusting=False, organizational_domain=organizational_domain)
+        for requests in (late, early, late | early)
+    )
+    assert [x.name for x in alone["example.com"].sources] == ["198.51.100.0/24"]
+    assert {x.name for x in other["example.net"].sources} == {"192.0.2.0/24", "Amazon SES"}
+    assert {x: both[x].as_json() for x in both} == {x: {**alone, **other}[x].as_json() for x in both}
