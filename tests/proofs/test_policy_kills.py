@@ -22,13 +22,13 @@ from typing import Any
 import dns.message
 import dns.query
 import pytest
-from proofs.command import Ended, dmarcops, start
 
 from builders import evaluation, incoming, message, report
 from dmarcops.policy.sources import Acknowledgement, Scope, Word
 from dmarcops.store import source_words
 from dmarcops.store.engine import Store
 from dmarcops.store.reports import record
+from proofs.command import Ended, dmarcops, start
 from servers_bind import PRIMARY, SECONDARY, Bind, bind  # noqa: F401 - a fixture
 from servers_dns import serve_wire
 
