@@ -62,8 +62,8 @@ class Outlook:
 
     `octets` is the record that was judged: what is in DNS, or was seen last when DNS cannot tell; None when nothing is
     known. `judged` is what the stepper says by the facts alone, `proposal` the same with all that stands in the way.
-    `watch` is how mail fares since our last step, when one of ours stands. `unproved` says which signatures no trusted key
-    has proved.
+    `watch` is how mail fares since our last step, when one of ours stands. `unproved` says which signatures lack the
+    proof of a trusted key.
     """
 
     governed: Governed
