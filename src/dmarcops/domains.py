@@ -7,7 +7,7 @@ The organizational domain is found by the Public Suffix List (`suffix_list`, RFC
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import NewType
 
 import idna
@@ -42,11 +42,12 @@ def a_labels(text: str) -> str:
     return name if _NAME.fullmatch(name) else ""
 
 
+@cache
 def suffix_list() -> OrganizationalDomain:
     """
     Organizational domains by the Public Suffix List (RFC 7489 section 3.2), the list that ships with its library.
 
-    Loads the list (some 40 ms); answers are remembered.
+    Loads the list (some 40 ms), once in a process; answers are remembered.
     """
     suffixes = PublicSuffixList()
 

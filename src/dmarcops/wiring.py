@@ -74,12 +74,14 @@ def ingest(store: Store, lookers: "Lookers", *, folder: Path, progress: "Progres
         progress: Is told of each message that is done.
     """
     from dmarcops.flows.ingest import Ingest
+    from dmarcops.flows.lookers import collect_seldom
     from dmarcops.flows.rules import Rules
     from dmarcops.report.align import suffix_list
     from dmarcops.report.limits import Limits
     from dmarcops.report.redact import Redactor
     from dmarcops.store.address_key import address_key
 
+    collect_seldom()
     return Ingest(
         store=store,
         lookers=lookers,
@@ -131,6 +133,19 @@ def mailbox_settings(config: Config, name: str) -> "tuple[ModuleType, MailboxSet
     """
     module = import_module(f"dmarcops.mail.{config.kind('mailboxes', name, adapters('mail'))}")
     return module, config.read(("mailboxes", name), module.Config)
+
+
+def trusts_unknown(config: Config) -> bool:
+    """
+    Tell whether reports of whose carrier mail nothing is known count for a policy: as long as no mailbox can tell.
+
+    That is, no mailbox that takes reports has `authserv_ids` or `verify_dkim`.
+
+    Raises:
+        ConfigError: The section of a mailbox cannot be used.
+    """
+    every = (mailbox_settings(config, name)[1] for name in config.names("mailboxes"))
+    return not any(settings.reports and (settings.authserv_ids or settings.verify_dkim) for settings in every)
 
 
 def mailbox(config: Config, name: str) -> "tuple[MailSource, MailboxSettings]":

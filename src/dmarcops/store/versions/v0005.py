@@ -1,4 +1,4 @@
-"""What is not as it should be, until it is over: what people are told of, and `keys` shows."""
+"""What people said of sources, and the names of sending hosts."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -6,18 +6,24 @@ from alembic import op
 revision = "0005"
 down_revision = "0004"
 
-_TIME = sa.DateTime(timezone=True)
+_KEY = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
 def upgrade() -> None:
-    """Create the table."""
+    """Create the tables."""
     op.create_table(
-        "concern",
-        *(sa.Column(name, sa.String(), nullable=False) for name in ("key", "subject", "domain", "kind", "selector")),
-        *(sa.Column(name, sa.String(), nullable=False) for name in ("title", "text")),
-        *(sa.Column(name, sa.Boolean(), nullable=False) for name in ("is_transient", "is_event")),
-        sa.Column("since", _TIME, nullable=False),
-        sa.Column("runs", sa.Integer(), nullable=False),
-        sa.Column("ended_at", _TIME, nullable=True),
-        sa.PrimaryKeyConstraint("key", name="pk_concern"),
+        "source_word",
+        sa.Column("id", _KEY, autoincrement=False, nullable=False),
+        *(sa.Column(name, sa.String(), nullable=False) for name in ("domain", "scope", "value", "word", "who")),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("note", sa.String(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_source_word"),
+    )
+    op.create_table(
+        "source_name",
+        sa.Column("address", sa.String(), nullable=False),
+        sa.Column("host", sa.String(), nullable=False),
+        sa.Column("looked_up_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("address", name="pk_source_name"),
+        sqlite_with_rowid=False,
     )
