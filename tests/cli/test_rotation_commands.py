@@ -116,7 +116,7 @@ def test_dry_run_changes_nothing(run: Program) -> None:
         (("verify", DOMAIN), 2, "no key of example.com is in use"),
         (("verify", DOMAIN, "--selector", "s1"), 2, "no mailbox is configured"),
         (("verify", DOMAIN, "a.eml", "--selector", "s1"), 2, "without --eml"),
-        (("probe", DOMAIN, "--selector", "s1"), 2, "submission"),
+        (("probe", DOMAIN, "--selector", "s1"), 2, "no mailbox is configured"),
     ],
 )
 def test_a_call_that_cannot_work_says_why(run: Program, words: tuple[str, ...], code: int, told: str) -> None:
