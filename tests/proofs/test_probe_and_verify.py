@@ -371,3 +371,15 @@ def test_a_mailbox_that_cannot_be_read_is_an_error_of_verify(site: Site, changes
     site.configure(**{name: value.replace("{free}", str(free_port())) for name, value in changes.items()})
     document = site.verify(code=1)
     assert (document["verdict"], document["messages"]) == ("waiting", [])
+
+
+def test_doctor_finds_nothing_wrong_with_the_way_and_names_a_wrong_login(site: Site) -> None:
+    ended = site.run("doctor", "--format", "json")
+    assert ended.code == 0, ended.out
+    parts = {row["part"] for row in ended.json}
+    assert {"dns.bind", "keys", "mailboxes.seed", "resolver", "signers.milter", "submission"} < parts
+    site.configure(login="wr0ng")
+    ended = site.run("doctor", "--format", "json")
+    assert [row["part"] for row in ended.json if row["is"] == "problem"] == ["submission"]
+    assert "wr0ng" not in ended.out + ended.err
+    assert site.way.dovecot.mails(site.seed) == []

@@ -13,7 +13,6 @@ from dmarcops.errors import ConfigError, DmarcopsError, EdgeError
 
 if TYPE_CHECKING:
     from dmarcops.dkim.lifecycle import Key
-    from dmarcops.ports import Resolver
     from dmarcops.store.engine import Store
 
 app = typer.Typer()
@@ -77,13 +76,15 @@ def check(
     form: FormatOption = Format.TABLE,
 ) -> None:
     """Ask every authoritative server and the resolvers for the record of each key that is out, and compare."""
+    from dmarcops.flows.records import answers_for
+
     problems: list[DmarcopsError] = []
     with opened_store(context) as store:
         found = _known(store, domain, selector)
         resolver = parts_of(context, store).resolver
-    rows = [row for key in found for row in _checked(key, resolver, problems)]
+    rows = [row for key in found for row in answers_for(key, resolver, problems)]
     show(("selector", "stage", "server", "outcome", "detail"), rows, form)
-    wrong = sum(outcome != "ok" for _, _, _, outcome, _ in rows)
+    wrong = sum(not row.is_ours for row in rows)
     if wrong:
         problems.append(EdgeError(f"{wrong} of {len(rows)} answers are not as they should be"))
     raise_for(problems)
@@ -181,26 +182,3 @@ def _known(store: "Store", domain: str, selector: str | None) -> "tuple[Key, ...
             f"there is {what} {domain}" if selector else f"there are {what} {domain}", hint="dmarcops keys"
         )
     return found
-
-
-def _checked(
-    key: "Key", resolver: "Resolver", problems: list[DmarcopsError]
-) -> "Iterator[tuple[str, str, str, str, str]]":
-    """Ask for the record of a key that may be out; resolvers only when the servers have it."""
-    from dmarcops.dkim.record import compare
-
-    if not key.published or key.pending:
-        return
-    is_there = True
-    for ask in (resolver.authoritative, resolver.recursive):
-        if not is_there:
-            return
-        try:
-            answers = ask(key.name)
-        except DmarcopsError as error:
-            problems.append(error)
-            return
-        for server, texts in sorted(answers.items()):
-            found = compare(texts, key.published.encode())
-            is_there = is_there and found.is_ours
-            yield key.selector, key.stage.value, server, "ok" if found.is_ours else found.outcome.value, found.detail
