@@ -136,6 +136,19 @@ def mailbox_settings(config: Config, name: str) -> "tuple[ModuleType, MailboxSet
     return module, config.read(("mailboxes", name), module.Config)
 
 
+def trusts_unknown(config: Config) -> bool:
+    """
+    Tell whether reports of whose carrier mail nothing is known count for a policy: as long as no mailbox can tell.
+
+    That is, no mailbox that takes reports has `authserv_ids` or `verify_dkim`.
+
+    Raises:
+        ConfigError: The section of a mailbox cannot be used.
+    """
+    every = (mailbox_settings(config, name)[1] for name in config.names("mailboxes"))
+    return not any(settings.reports and (settings.authserv_ids or settings.verify_dkim) for settings in every)
+
+
 def mailbox(config: Config, name: str) -> "tuple[MailSource, MailboxSettings]":
     """
     Give a configured mailbox, not yet connected, and its settings.

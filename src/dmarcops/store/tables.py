@@ -492,5 +492,31 @@ class AuditRow(Row, table=True):
     digest: str
 
 
+class SourceWordRow(Row, table=True):
+    """What a person said of a source of mail of a domain, or of all (an empty `domain`); never changed, nor deleted."""
+
+    __tablename__ = "source_word"
+
+    id: int = Field(primary_key=True, sa_type=KEY, sa_column_kwargs=_GIVEN)
+    domain: str
+    scope: str
+    value: str
+    word: str
+    who: str
+    at: datetime = Field(sa_type=MOMENT)
+    note: str
+
+
+class SourceNameRow(Row, table=True):
+    """The name of a sending host that DNS confirmed in both directions; empty when there was none."""
+
+    __tablename__ = "source_name"
+    __table_args__ = _CHILD
+
+    address: str = Field(primary_key=True)
+    host: str
+    looked_up_at: datetime = Field(sa_type=MOMENT)
+
+
 TABLES = Row.metadata.tables
 """All tables by their names, for SQLAlchemy Core."""
