@@ -303,7 +303,7 @@ def test_four_workers_lose_nothing(intake: Intake, kind: str) -> None:
     taken = [origin for _ in workers for origin in results.get(timeout=120)]
     for started in workers:
         started.join()
-    # A queue delivers at least once: when two ask at the same moment, moto too gives both the same message now and then.
+    # A queue delivers at least once: when two ask at the same moment, moto too gives both the same message at times.
     assert sorted(set(taken)) == [intake.origin(key) for key in keys]
     assert intake.server.keys(intake.bucket) == [f"done/{key}" for key in keys]
     assert (intake.waiting(), intake.waiting(intake.dead)) == (0, 1)
