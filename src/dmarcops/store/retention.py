@@ -24,7 +24,7 @@ BATCH_RECORDS = 50_000
 """Records deleted in one transaction, so that a writer beside us need not wait long; a larger report has its own."""
 
 _REPORT, _LEDGER, _KEPT = TABLES["report"], TABLES["ledger"], TABLES["kept"]
-_FAILURE, _TLS = TABLES["failure_report"], TABLES["tls_report"]
+_FAILURE, _TLS, _NAME = TABLES["failure_report"], TABLES["tls_report"], TABLES["source_name"]
 _NOTICE, _CONCERN = TABLES["notice"], TABLES["concern"]
 
 
@@ -48,7 +48,10 @@ def prune(store: Store, older_than: date, *, dry_run: bool = False) -> Pruned:
 
     That is aggregate and TLS reports whose period had ended (without a period: that had been received), failure reports
     of mail that had arrived, messages last seen before, octets kept before, and notices last told before. Killed
-    half-way, it has deleted whole reports only, and goes on when it is called again.
+    half-way, it has deleted whole reports only, and goes on when it is called again. The cached names of sources looked
+    up before go too, uncounted.
+
+    What people said of sources, keys, and the audit trail stay.
 
     Args:
         store: The store.
@@ -80,6 +83,7 @@ def prune(store: Store, older_than: date, *, dry_run: bool = False) -> Pruned:
         with store.write() as connection:
             for table, is_old in old.items():
                 connection.execute(delete(table).where(is_old))
+            connection.execute(delete(_NAME).where(_NAME.c.looked_up_at < midnight))
     return Pruned(len(reports), sum(x[1] for x in reports), sum(x[2] for x in reports), *counts)
 
 

@@ -36,14 +36,14 @@ def looked_up(store: Store) -> dict[str, tuple[str, datetime]]:
         return {row.address: (row.host, row.looked_up_at.astimezone(UTC)) for row in rows}
 
 
-def save(store: Store, names: Mapping[str, str], now: datetime) -> None:
+def save(store: Store, names: Mapping[str, tuple[str, datetime]]) -> None:
     """
-    Note the names of addresses, in A-labels; empty for one that has none.
+    Note the names of addresses, in A-labels, empty for one that has none, and when they were looked up.
 
     Raises:
         StoreError: The store is locked or cannot be written.
     """
-    at = now.astimezone(UTC).replace(microsecond=0)
     with store.write() as connection:
-        for address, host in names.items():
-            upsert(connection, _NAME, {"address": address, "host": host, "looked_up_at": at})
+        for address, (host, at) in names.items():
+            when = at.astimezone(UTC).replace(microsecond=0)
+            upsert(connection, _NAME, {"address": address, "host": host, "looked_up_at": when})

@@ -6,7 +6,7 @@ the audit trail as well, written in the same transaction. `prune` leaves them al
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC
 
 from sqlalchemy import RowMapping, insert, select
@@ -33,7 +33,7 @@ class Said:
     word: Acknowledgement
 
 
-def add(store: Store, domain: str, word: Acknowledgement) -> None:
+def add(store: Store, domain: str, word: Acknowledgement) -> Acknowledgement:
     """
     Keep a word.
 
@@ -42,17 +42,27 @@ def add(store: Store, domain: str, word: Acknowledgement) -> None:
         domain: The policy domain whose mail it is about, in A-labels, or `EVERYWHERE`.
         word: What was said, and by whom.
 
+    Returns:
+        The word as it is kept: at a whole second in UTC, its texts as any database takes them.
+
     Raises:
         StoreError: The store is locked or cannot be written.
     """
-    at = word.at.astimezone(UTC).replace(microsecond=0)
-    values = {"domain": domain, "scope": word.scope.value, "value": storable(word.value), "word": word.word.value}
-    values |= {"who": storable(word.by), "note": storable(word.note)}
-    detail = f"{word.scope} {word.value}" + (f": {word.note}" if word.note else "")
-    event = audit.Event(domain=domain, who=word.by, action=f"source-{word.word}", detail=detail)
+    kept = replace(
+        word,
+        value=storable(word.value),
+        by=storable(word.by),
+        at=word.at.astimezone(UTC).replace(microsecond=0),
+        note=storable(word.note),
+    )
+    detail = f"{kept.scope} {kept.value}" + (f": {kept.note}" if kept.note else "")
+    event = audit.Event(domain=domain, who=kept.by, action=f"source-{kept.word}", detail=detail)
+    values = {"domain": domain, "scope": kept.scope.value, "value": kept.value, "word": kept.word.value}
+    values |= {"who": kept.by, "note": kept.note}
     with store.write() as connection:
-        connection.execute(insert(_WORD).values(id=next_key(connection, _WORD), at=at, **values))
-        audit.append(connection, [event], at)
+        connection.execute(insert(_WORD).values(id=next_key(connection, _WORD), at=kept.at, **values))
+        audit.append(connection, [event], kept.at)
+    return kept
 
 
 def of(store: Store, domains: Collection[str]) -> Mapping[str, tuple[Acknowledgement, ...]]:
