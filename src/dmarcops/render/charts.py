@@ -148,8 +148,8 @@ def pass_rate(evidence: Evidence, threshold: float | None) -> Chart | None:
     if not rates:
         return None
     days = _Days(evidence.window.begin, evidence.window.end)
-    lowest = min(rates.values())
-    base = next(step for step in _STEPS_OF_RATE if min(lowest, threshold or lowest) >= step)
+    lowest = min(rates.values() if threshold is None else (*rates.values(), threshold))
+    base = next(step for step in _STEPS_OF_RATE if lowest >= step)
 
     def height(rate: float) -> float:
         return _level((rate - base) / (1 - base))
