@@ -1,5 +1,7 @@
 import json
+import re
 from hashlib import sha256
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +19,18 @@ def test_digest_can_be_worked_out_from_the_json() -> None:
         "evidence": read["evidence"],
     }
     assert sha256(canonical(fields)).hexdigest() == read["digest"]
+
+
+def test_example_of_the_page_works_out_the_digest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (Path(__file__).parents[2] / "docs/signoff-report.md").read_text()
+    [example] = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    for made in (usual(), world()):
+        (tmp_path / "report.json").write_text(as_json(made))
+        exec(compile(example, "signoff-report.md", "exec"), {})  # noqa: S102 - our own page
+    (tmp_path / "report.json").write_text(as_json(usual()).replace("p=quarantine", "p=reject"))
+    with pytest.raises(AssertionError):
+        exec(compile(example, "signoff-report.md", "exec"), {})  # noqa: S102 - the same
 
 
 def test_json_is_the_plan_and_all_that_the_report_shows() -> None:
