@@ -114,6 +114,14 @@ def test_levels_are_round_numbers_in_few_characters(messages: int, levels: list[
     assert [level.text for level in chart.levels] == levels
 
 
+def test_gaps_are_told_where_there_are_any() -> None:
+    for length, told in ((2, False), (3, True)):
+        found = of([day(0), day(1)], length)
+        for chart in (pass_rate(found, 0.98), dispositions(found)):
+            assert chart is not None
+            assert (bool(chart.gaps), "hatched over the full height" in chart.description) == (told, told)
+
+
 def test_nothing_is_drawn_of_nothing() -> None:
     assert pass_rate(EMPTY, 0.98) is None
     assert dispositions(EMPTY) is None

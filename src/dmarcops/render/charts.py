@@ -16,6 +16,7 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 58, 12, 14, 42
 _MAX_DATES = 8
 _STEPS_OF_RATE = (0.9, 0.5, 0.0)
 """Where the scale of a rate may begin: at the highest that is below all of it."""
+_HATCHED = " Days hatched over the full height have none."
 OTHER = "other"
 DISPOSITIONS = {
     "pass": "passed",
@@ -163,7 +164,7 @@ def pass_rate(evidence: Evidence, threshold: float | None) -> Chart | None:
         description=(
             f"Share of the mail of acknowledged sources with an aligned pass, {len(rates)} days with such mail of"
             f" {days.count}. Lowest on {worst.isoformat()}: {rates[worst]:.1%}."
-            f" The scale begins at {base:.0%}. Hatched: days without such mail."
+            f" The scale begins at {base:.0%}.{_HATCHED if len(rates) < days.count else ''}"
         ),
         across="day (month-day, UTC)",
         up="aligned pass",
@@ -198,7 +199,9 @@ def dispositions(evidence: Evidence) -> Chart | None:
     return Chart(
         name="dispositions",
         title="What receivers did, by day",
-        description=f"Messages of all sources by disposition, in all: {told}. Hatched: days without reports.",
+        description=(
+            f"Messages of all sources by disposition, in all: {told}.{_HATCHED if len(parts) < days.count else ''}"
+        ),
         across="day (month-day, UTC)",
         up="messages",
         dates=days.labels(),
