@@ -303,9 +303,14 @@ def test_people_are_told_where_that_is_configured(run: Program) -> None:
     path = Path("dmarcops.toml")
     path.write_text(path.read_text() + '[notify]\nurls = ["json://127.0.0.1:1"]\n')
     ended = run("policy", "advance")
-    assert ended.code == 1
-    assert "nobody has signed" in ended.out, "what was done is shown all the same"
-    assert run("policy", "advance", "--dry-run").code == 0
+    assert ended.code == 0
+    assert "nobody has signed" in ended.out, "that nobody can be told stops nothing"
+
+
+def test_people_are_told_on_stderr_where_all_else_is_quiet(run: Program) -> None:
+    assert "waits for a signature" not in run("policy", "advance", "--dry-run").err
+    assert "waits for a signature" in run("--quiet", "policy", "advance").err
+    assert run("--quiet", "policy", "advance").err == "", "once"
 
 
 def test_a_signing_key_proves_signatures_and_has_to_be_closed(run: Program) -> None:
