@@ -17,7 +17,7 @@ from dmarcops.policy.stepper import Decision
 from dmarcops.ports import TxtSet
 from dmarcops.store import audit, keys, policies
 from dmarcops.store.engine import Store
-from fakes import NAMESERVERS
+from fakes import NAMESERVERS, MemoryResolver
 from policy_world import DAY, DOMAIN, NAME, NONE, RULES, START, WEEK, World
 from rotation_fakes import Killed, MortalStore
 from rotation_fakes import World as RotationWorld
@@ -560,3 +560,68 @@ def test_reports_that_cannot_come_close_a_gate(world: World) -> None:
     name = f"{DOMAIN}._report._dmarc.reports.example.net"
     world.dns.records[name] = TxtSet(name, (b"v=DMARC1",), 60)
     assert "destination" not in reasons(world)
+
+
+class Turning(MemoryResolver):
+    """A resolver in whose world something happens right before it is asked for the record a second time."""
+
+    happens: Callable[[], object] = staticmethod(lambda: None)
+    asked = 0
+
+    def authoritative(self, name: str) -> dict[str, tuple[bytes, ...]]:
+        self.asked += 1
+        if self.asked == 2:
+            self.happens()
+        return super().authoritative(name)
+
+
+def turning(world: World, happens: Callable[[], object]) -> World:
+    resolver = Turning(world.dns)
+    resolver.happens = happens
+    world.resolver = resolver
+    return world
+
+
+def test_what_changes_until_the_lock_is_held_is_seen(world: World) -> None:
+    world.sign()
+    error = only(turning(world, lambda: world.publish(OTHER)).advance())
+    assert isinstance(error, ForeignRecordError)
+    assert repr(OTHER.decode()) in str(error)
+    assert repr(NONE.decode()) in str(error)
+    assert world.octets == OTHER
+    assert not changes(world)
+
+
+def test_who_writes_after_a_step_and_before_the_lock_is_held_is_not_overwritten(world: World) -> None:
+    suffered(stepped_up(world), failing=20).auto_rollback = True
+    error = only(turning(world, lambda: world.publish(OTHER)).advance())
+    assert isinstance(error, ForeignRecordError)
+    assert world.octets == OTHER
+
+
+def test_a_hold_that_comes_before_the_lock_is_held_holds(world: World) -> None:
+    world.sign()
+    wanted = keys.Hold(domain=DOMAIN, what="policy", reason="", who="kim", at=world.now)
+    stepped = turning(world, lambda: keys.hold(world.store, wanted)).advance()
+    assert (stepped.change, stepped.problems) == (None, ())
+    assert world.octets == NONE
+
+
+def test_whether_reports_can_come_is_open_when_dns_does_not_say(world: World) -> None:
+    class Mute(MemoryResolver):
+        def txt(self, name: str) -> tuple[bytes, ...] | None:
+            raise DnsError(f"nobody answers for {name}", transient=True)
+
+    world.publish(NONE.replace(b"@example.com", b"@reports.example.net"))
+    world.resolver = Mute(world.dns)
+    outlook = world.look()
+    assert outlook.published.is_rua_authorised is None
+    assert "not established whether reports can come" in reasons(world)
+
+
+def test_nothing_has_a_price_where_nothing_is_known(world: World) -> None:
+    world.domains = ("example.net",)
+    world.dns.servers["_dmarc.example.net"] = {NS1: DnsError("silent", transient=True)}
+    outlook = world.look()
+    assert outlook.price is None
+    assert (outlook.as_json()["current"], outlook.as_json()["reasons"]) == (None, ["silent"])

@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import delete, update
 
 from dmarcops.errors import ConfigError, Refused
 from dmarcops.flows.policy_sign import show
@@ -183,3 +183,10 @@ def test_where_signatures_are_to_be_proved_a_name_is_not_enough(world: World) ->
     world.rules = replace(RULES, require_signature=False)
     world.ring = Ring(key_of("s2", "ed25519"))
     assert decision(world) is Decision.READY, "no signature is asked for, and so no proof"
+
+
+def test_a_signature_whose_statement_is_gone_is_none(world: World) -> None:
+    world.sign()
+    with world.store.write() as connection:
+        connection.execute(delete(TABLES["policy_statement"]))
+    assert "nobody has signed" in reasons(world)

@@ -131,6 +131,9 @@ class Stepping:
             self._go_on(work, change)
         elif outlook.foreign is not None:
             raise outlook.foreign
+        elif outlook.octets != work.before.octets:
+            there, expected = outlook.octets or b"", work.before.octets or b""
+            raise foreign_record(work.domain, shown((there,)), shown((expected,)))
         elif _is_due(outlook):
             wanted = self._wanted(work.before, outlook)
             is_back = wanted.kind is Kind.ROLLBACK
