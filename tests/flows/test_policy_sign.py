@@ -38,7 +38,7 @@ def reasons(world: World) -> str:
 def shown(world: World) -> str:
     """Show the plan, and return its digest."""
     outlook = world.look()
-    show(world.policies, outlook)
+    show(world.policies, [outlook])
     assert outlook.judged is not None
     assert outlook.judged.statement is not None
     return outlook.judged.statement.digest

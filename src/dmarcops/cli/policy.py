@@ -72,8 +72,7 @@ def plan(context: typer.Context, domains: _Domains = None, *, form: FormatOption
         policies, governed = parts.policies(), list(_governed(parts, domains, unusable))
         parts.name_sources(governed)
         outlooks = policies.look(governed)
-        for each in outlooks:
-            keep_shown(policies, each)
+        keep_shown(policies, outlooks)
     if form is Format.JSON:
         _print_json([each.as_json() for each in outlooks], domains)
     elif form is Format.CSV:
@@ -109,8 +108,7 @@ def report(
         policies, governed = parts.policies(), list(_governed(parts, domains, unusable))
         parts.name_sources(governed)
         outlooks = policies.look(governed)
-        for each in outlooks:
-            keep_shown(policies, each)
+        keep_shown(policies, outlooks)
         reports = [report_of(store, each, brand=parts.brand(each.domain), title=title) for each in outlooks]
     one = reports[0] if len(reports) == 1 and isinstance(reports[0], SignoffReport) else None
     with replacing(out) as file:

@@ -5,6 +5,7 @@ A signature binds the digest of what a person was shown. What is shown is worked
 some days ago can still be signed as long as the facts have not moved away from it.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -26,15 +27,16 @@ class Word:
     comment: str = ""
 
 
-def show(looked: Policies, outlook: Outlook) -> None:
+def show(looked: Policies, outlooks: Iterable[Outlook]) -> None:
     """
-    Keep what a person is shown, so that its digest can be signed later.
+    Keep what a person is shown, so that the digests can be signed later.
 
     Raises:
         StoreError: The store cannot be written.
     """
-    if outlook.judged is not None and outlook.judged.statement is not None:
-        signoffs.show(looked.store, outlook.judged.statement, looked.clock())
+    statements = [each.judged.statement for each in outlooks if each.judged is not None and each.judged.statement]
+    if statements:
+        signoffs.show(looked.store, statements, looked.clock())
 
 
 def sign_step(looked: Policies, governed: Governed, word: Word, *, digest: str = "") -> Signoff:

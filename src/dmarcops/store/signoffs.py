@@ -7,7 +7,7 @@ signed one is kept for ever.
 
 import json
 import zlib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -35,15 +35,16 @@ class Signed:
     proofs: tuple[str, ...]
 
 
-def show(store: Store, statement: Statement, now: datetime) -> None:
+def show(store: Store, statements: Iterable[Statement], now: datetime) -> None:
     """
-    Keep a statement that is shown to a person.
+    Keep statements that are shown to a person.
 
     Raises:
         StoreError: The database cannot be written.
     """
     with store.write() as connection:
-        _keep(connection, statement, now)
+        for statement in statements:
+            _keep(connection, statement, now)
 
 
 def find(store: Store, domain: str, digest: str) -> Signed | None:
