@@ -11,11 +11,11 @@ import typer
 
 from dmarcops import config
 from dmarcops.cli.faults import fault_of
-from dmarcops.cli.neutralise import visible
 from dmarcops.cli.options import FormatOption, invocation_of, opened_store
 from dmarcops.cli.output import Format, show, standard_output
 from dmarcops.cli.telling import tell_concerns
 from dmarcops.errors import ConfigError, DmarcopsError, Refused, StoreError
+from dmarcops.neutralise import visible
 
 if TYPE_CHECKING:
     from dmarcops.dkim.lifecycle import Effect, Key, Orders, Reason

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from dmarcops import config
-from dmarcops.cli.neutralise import visible
 from dmarcops.errors import DmarcopsError
+from dmarcops.neutralise import visible
 
 if TYPE_CHECKING:
     from dmarcops.flows.notices import Notice
