@@ -20,6 +20,7 @@ from dmarcops.store.engine import Store
 from dmarcops.store.reports import record
 from program import Ended, Program
 from servers_dns import serve_dns
+from signing_keys import pem
 
 DOMAIN = "example.com"
 NAME = f"_dmarc.{DOMAIN}"
@@ -302,6 +303,28 @@ def test_people_are_told_where_that_is_configured(run: Program) -> None:
     path = Path("dmarcops.toml")
     path.write_text(path.read_text() + '[notify]\nurls = ["json://127.0.0.1:1"]\n')
     ended = run("policy", "advance")
-    assert ended.code == 1
-    assert "nobody has signed" in ended.out, "what was done is shown all the same"
-    assert run("policy", "advance", "--dry-run").code == 0
+    assert ended.code == 0
+    assert "nobody has signed" in ended.out, "that nobody can be told stops nothing"
+
+
+def test_people_are_told_on_stderr_where_all_else_is_quiet(run: Program) -> None:
+    assert "waits for a signature" not in run("policy", "advance", "--dry-run").err
+    assert "waits for a signature" in run("--quiet", "policy", "advance").err
+    assert run("--quiet", "policy", "advance").err == "", "once"
+
+
+def test_a_signing_key_proves_signatures_and_has_to_be_closed(run: Program) -> None:
+    Path("key.pem").write_bytes(pem("s1", "ed25519"))
+    path = Path("dmarcops.toml")
+    path.write_text(path.read_text() + '[policy]\nsigning_key = "key.pem"\n')
+    Path("key.pem").chmod(0o640)
+    ended = run("policy", "sign", DOMAIN, "--by", "Kim")
+    assert (ended.code, "others may read key.pem" in ended.err) == (3, True)
+    Path("key.pem").chmod(0o600)
+    assert run("policy", "sign", DOMAIN, "--by", "Kim").code == 0
+    assert run("policy", "status", "--format", "json").json[0]["decision"] == "ready"
+    Path("key.pem").write_bytes(pem("s2", "ed25519"))
+    assert run("policy", "status", "--format", "json").json[0]["decision"] == "unsigned"
+    Path("key.pem").unlink()
+    ended = run("policy", "status")
+    assert (ended.code, "cannot read key.pem" in ended.err) == (2, True)

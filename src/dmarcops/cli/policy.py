@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dmarcops.cli.export import replacing
-from dmarcops.cli.options import FormatOption, opened_store
+from dmarcops.cli.options import FormatOption, invocation_of, opened_store
 from dmarcops.cli.output import Format, show, standard_output
 from dmarcops.cli.rotate import parts_of, raise_for
-from dmarcops.errors import ConfigError, DmarcopsError, NotEnoughEvidence
+from dmarcops.cli.telling import tell_concerns
+from dmarcops.errors import ConfigError, DmarcopsError, NotEnoughEvidence, StoreError
 
 if TYPE_CHECKING:
     from dmarcops.flows.advance import Stepped
@@ -27,6 +28,8 @@ app = typer.Typer()
 policy_app = typer.Typer(help="Step DMARC policies from none to reject, on evidence, and signed.")
 app.add_typer(policy_app, name="policy")
 
+_Unusable = dict[str, DmarcopsError]
+"""The domains whose configuration cannot be used, and why."""
 _Domains = Annotated[
     list[str] | None,
     typer.Argument(
@@ -46,15 +49,15 @@ _HISTORY = ("number", "at", "domain", "who", "action", "detail", "before", "afte
 @policy_app.command()
 def status(context: typer.Context, domains: _Domains = None, *, form: FormatOption = Format.TABLE) -> None:
     """Show all domains: the rung in DNS, the next one, the date, and what stands in the way."""
-    problems: list[DmarcopsError] = []
+    unusable: _Unusable = {}
     with opened_store(context) as store:
         parts = _parts(context, store)
-        outlooks = parts.policies().look(list(_governed(parts, domains, problems)))
+        outlooks = parts.policies().look(list(_governed(parts, domains, unusable)))
     if form is Format.JSON:
         _print_json([each.as_json() for each in outlooks], domains)
     else:
         show(_STATUS, [_status_row(each.as_json()) for each in outlooks], form)
-    raise_for([*problems, *(problem for each in outlooks for problem in each.problems)])
+    raise_for([*unusable.values(), *(problem for each in outlooks for problem in each.problems)])
 
 
 @policy_app.command()
@@ -63,10 +66,10 @@ def plan(context: typer.Context, domains: _Domains = None, *, form: FormatOption
     from dmarcops.cli.policy_plan import plan_lines
     from dmarcops.flows.policy_sign import show as keep_shown
 
-    problems: list[DmarcopsError] = []
+    unusable: _Unusable = {}
     with opened_store(context) as store:
         parts = _parts(context, store)
-        policies, governed = parts.policies(), list(_governed(parts, domains, problems))
+        policies, governed = parts.policies(), list(_governed(parts, domains, unusable))
         parts.name_sources(governed)
         outlooks = policies.look(governed)
         for each in outlooks:
@@ -81,7 +84,7 @@ def plan(context: typer.Context, domains: _Domains = None, *, form: FormatOption
     else:
         with standard_output() as stream:
             stream.writelines(f"{line}\n" for each in outlooks for line in plan_lines(each))
-    raise_for([*problems, *(problem for each in outlooks for problem in each.problems)])
+    raise_for([*unusable.values(), *(problem for each in outlooks for problem in each.problems)])
 
 
 @policy_app.command()
@@ -100,10 +103,10 @@ def report(
     from dmarcops.policy.signoff_report import SignoffReport
 
     rendered = _renderer(out)
-    problems: list[DmarcopsError] = []
+    unusable: _Unusable = {}
     with opened_store(context) as store:
         parts = _parts(context, store)
-        policies, governed = parts.policies(), list(_governed(parts, domains, problems))
+        policies, governed = parts.policies(), list(_governed(parts, domains, unusable))
         parts.name_sources(governed)
         outlooks = policies.look(governed)
         for each in outlooks:
@@ -112,7 +115,7 @@ def report(
     one = reports[0] if len(reports) == 1 and isinstance(reports[0], SignoffReport) else None
     with replacing(out) as file:
         file.write(rendered(one or fleet_of(reports, title=title)))
-    raise_for([*problems, *(problem for each in outlooks for problem in each.problems)])
+    raise_for([*unusable.values(), *(problem for each in outlooks for problem in each.problems)])
 
 
 @policy_app.command()
@@ -148,17 +151,17 @@ def advance(
     form: FormatOption = Format.TABLE,
 ) -> None:
     """Make every step that the date, the gates and the signatures allow; from cron, as often as one likes."""
-    problems: list[DmarcopsError] = []
+    unusable: _Unusable = {}
     with opened_store(context) as store:
         parts = _parts(context, store)
-        governed = list(_governed(parts, domains, problems))
+        governed = list(_governed(parts, domains, unusable))
         if not dry_run:
             parts.name_sources(governed)
         stepped = list(parts.stepping().advance(governed, dry_run=dry_run))
-        if not dry_run and "notify" in parts.config.tables:
-            problems += _told(parts, store, stepped)
-    _show_stepped(stepped, domains, form)
-    problems += [problem for each in stepped for problem in each.problems]
+        _show_stepped(stepped, domains, form)
+        problems = [*unusable.values(), *(problem for each in stepped for problem in each.problems)]
+        if not dry_run:
+            problems += _tell(context, parts, store, stepped, unusable=unusable, is_all=not domains)
     if strict:
         problems += [refusal for each in stepped for refusal in _not_yet(each)]
     raise_for(problems)
@@ -271,15 +274,16 @@ def _parts(context: typer.Context, store: "Store") -> "PolicyParts":
     return PolicyParts(parts_of(context, store))
 
 
-def _governed(parts: "PolicyParts", asked: Sequence[str] | None, problems: list[DmarcopsError]) -> "Iterator[Governed]":
+def _governed(parts: "PolicyParts", asked: Sequence[str] | None, unusable: _Unusable) -> "Iterator[Governed]":
     """Give what the domains work with; one whose configuration cannot be used stops no other."""
+    from dmarcops.dkim.domain_name import a_labels
     from dmarcops.policy_parts import domains
 
     for name in domains(parts.config, asked or ()):
         try:
             yield parts.governed(name)
         except DmarcopsError as error:
-            problems.append(error)
+            unusable[a_labels(name)] = error
 
 
 def _governed_all(parts: "PolicyParts", asked: Sequence[str]) -> "list[Governed]":
@@ -371,15 +375,23 @@ def _not_yet(stepped: "Stepped") -> Iterator[DmarcopsError]:
             yield NotEnoughEvidence(decision.value, f"{stepped.domain}: {reasons}")
 
 
-def _told(parts: "PolicyParts", store: "Store", stepped: "Sequence[Stepped]") -> list[DmarcopsError]:
-    """Tell people what they should know; give why that could not be."""
+def _tell(
+    context: typer.Context,
+    parts: "PolicyParts",
+    store: "Store",
+    stepped: "Sequence[Stepped]",
+    *,
+    unusable: _Unusable,
+    is_all: bool,
+) -> list[DmarcopsError]:
+    """Save what people are to know, and tell them; give why that could not be saved."""
     from dmarcops import wiring
-    from dmarcops.flows.policy_notices import tell_of
+    from dmarcops.flows.policy_concerns import SUBJECT, remember
 
     try:
-        notifier, thresholds = wiring.notifier(parts.config)
-        tell_of(store, notifier, stepped, thresholds=thresholds, now=wiring.clock())
-    except DmarcopsError as error:
+        remember(store, stepped, wiring.clock(), unusable=unusable, is_all=is_all)
+        tell_concerns(parts.config, store, SUBJECT, quiet=invocation_of(context).quiet)
+    except StoreError as error:
         return [error]
     return []
 

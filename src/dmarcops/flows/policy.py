@@ -7,7 +7,7 @@ The one thing that is written is which record was seen since when.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cached_property
 from itertools import pairwise
@@ -19,6 +19,7 @@ from dmarcops.flows.policy_dns import Published, ask, shown
 from dmarcops.flows.policy_evidence import Requests, gather
 from dmarcops.policy.evidence import Context, Evidence
 from dmarcops.policy.journal import Change, standing, text_of, under_way, undoable
+from dmarcops.policy.proof import Ring
 from dmarcops.policy.record import Policy, Record, parse_record
 from dmarcops.policy.rules import Rules
 from dmarcops.policy.stepper import Decision, Proposal, price_of_next, propose
@@ -59,7 +60,8 @@ class Outlook:
 
     `octets` is the record that was judged: what is in DNS, or was seen last when DNS cannot tell; None when nothing is
     known. `judged` is what the stepper says by the facts alone, `proposal` the same with all that stands in the way.
-    `watch` is how mail fares since our last step, when one of ours stands.
+    `watch` is how mail fares since our last step, when one of ours stands. `unproved` says which signatures lack the
+    proof of a trusted key.
     """
 
     governed: Governed
@@ -70,6 +72,7 @@ class Outlook:
     judged: Proposal | None = None
     watch: Watch | None = None
     signed: Signed | None = None
+    unproved: tuple[str, ...] = ()
 
     @property
     def domain(self) -> str:
@@ -112,14 +115,19 @@ class Outlook:
         """What comes next, and all that stands in the way."""
         if self.judged is None:
             return None
-        obstacles = list(self._obstacles())
-        if not obstacles:
-            return self.judged
-        decision = self.judged.decision
-        if decision is not Decision.HELD:
+        obstacles, decision = list(self._obstacles()), self.judged.decision
+        if obstacles and decision is not Decision.HELD:
             decision = obstacles[0][0]
-        reasons = (*(reason for _, reason in obstacles), *self.judged.reasons)
+        reasons = (*(reason for _, reason in obstacles), *self.unproved_reasons, *self.judged.reasons)
         return replace(self.judged, decision=decision, reasons=reasons)
+
+    @property
+    def unproved_reasons(self) -> tuple[str, ...]:
+        """Why signatures do not count, where they are asked for."""
+        is_asked_for = (
+            self.governed.rules.require_signature and self.judged is not None and self.judged.next is not None
+        )
+        return self.unproved if is_asked_for else ()
 
     @property
     def price(self) -> WhatIf | None:
@@ -174,6 +182,7 @@ class Policies:
         clock: Tells the time.
         organizational_domain: Of a name.
         trusting: Whether reports of whose carrier mail nothing is known count.
+        ring: By which keys signatures are proved.
     """
 
     store: Store
@@ -181,6 +190,7 @@ class Policies:
     clock: Callable[[], datetime]
     organizational_domain: OrganizationalDomain
     trusting: bool = False
+    ring: Ring = field(default_factory=Ring)
 
     def look(self, domains: Sequence[Governed]) -> tuple[Outlook, ...]:
         """
@@ -201,10 +211,14 @@ class Policies:
                 published=published[governed.domain],
                 octets=_judged_octets(published[governed.domain], stored[governed.domain]),
                 signed=signed.get(governed.domain),
+                unproved=self._unproved(signed.get(governed.domain)),
             )
             for governed in domains
         ]
         return self._with_evidence(outlooks, now)
+
+    def _unproved(self, signed: Signed | None) -> tuple[str, ...]:
+        return () if signed is None else self.ring.unproved(signed.signoff, signed.proofs)
 
     def _noted(
         self, published: Mapping[str, Published], stored: Mapping[str, DomainPolicy], now: datetime
@@ -260,7 +274,7 @@ def _judged(outlook: Outlook, evidence: Evidence, lately: Mapping[str, Evidence]
         rules,
         now,
         hold=outlook.stored.hold,
-        signoff=None if outlook.signed is None else outlook.signed.signoff,
+        signoff=None if outlook.signed is None or outlook.unproved else outlook.signed.signoff,
     )
     return replace(outlook, evidence=evidence, judged=judged, watch=watched)
 

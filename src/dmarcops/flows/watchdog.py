@@ -92,26 +92,12 @@ def _tell(
     now: datetime,
 ) -> tuple[Notice, ...]:
     with suppress(Refused), store.exclusive("notices"):
-        return tell(store, notifier, tuple(look()), repeat_after=repeat_after, now=now)
+        news = due(tuple(look()), load_told(store), repeat_after, now)
+        if news.notices:
+            notifier.tell(*message(news.notices))
+            save_told(store, news.opened, news.closed, now)
+        return news.notices
     return ()
-
-
-def tell(
-    store: Store, notifier: Notifier, judged: Collection[Notice], *, repeat_after: timedelta, now: datetime
-) -> tuple[Notice, ...]:
-    """
-    Tell what of a judgement a person does not know yet, and note that; the caller holds the lock `notices`.
-
-    Raises:
-        StoreError: The store failed.
-        ConfigError: The notifier cannot be used as it is configured.
-        EdgeError: Nobody could be told; it is tried again the next time.
-    """
-    news = due(judged, load_told(store), repeat_after, now)
-    if news.notices:
-        notifier.tell(*message(news.notices))
-        save_told(store, news.opened, news.closed, now)
-    return news.notices
 
 
 def _facts(store: Store, thresholds: NoticeSettings, mailboxes: Collection[str], now: datetime) -> Facts:

@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from dmarcops.errors import MailError
-from dmarcops.flows.policy_notices import LATE_AFTER, tell_of
+from dmarcops.errors import ConfigError, DnsError, MailError
+from dmarcops.flows.policy_concerns import LATE_AFTER, SUBJECT, remember
+from dmarcops.flows.watchdog import tell_concerns
 from dmarcops.settings import NoticeSettings
+from dmarcops.store.concerns import load
 from dmarcops.store.engine import Store
 from fakes import NAMESERVERS
 from policy_world import DAY, NAME, NONE, World
 
-THRESHOLDS = NoticeSettings(
-    failing_runs=3, silent_after=3 * DAY, rejected_rate=0.1, rejected_min=10, repeat_after=timedelta(days=3)
-)
+SETTINGS = NoticeSettings(repeat_after=3 * DAY)
 
 
 @dataclass
@@ -50,7 +50,8 @@ def run(world: World, told: Told) -> list[str]:
     """Advance, tell, and return what is new."""
     told.titles.clear()
     told.texts.clear()
-    tell_of(world.store, told, [world.advance()], thresholds=THRESHOLDS, now=world.now)
+    remember(world.store, [world.advance()], world.now, unusable={}, is_all=True)
+    tell_concerns(world.store, told, SETTINGS, subject=SUBJECT, now=world.now)
     return told.titles
 
 
@@ -64,7 +65,7 @@ def test_a_missing_signature_is_told_once_again_later_and_when_it_is_there(world
     world.sign()
     (title,) = run(world, told)
     assert "is stricter now, and 1 more" in title
-    assert "waits for no signature" in told.texts[0]
+    assert "over: the policy of example.com waits for a signature" in told.texts[0]
     assert "p=quarantine" in told.texts[0]
     assert run(world, told) == []
     world.now += 3 * DAY
@@ -88,7 +89,7 @@ def test_a_record_of_somebody_else_is_told(world: World, told: Told) -> None:
     assert "policy resume example.com" in told.texts[0]
     assert "other(at)example.com" in told.texts[0]
     world.resume()
-    assert run(world, told) == ["dmarcops: the policy of example.com is known again"]
+    assert run(world, told) == ["dmarcops: over: somebody else changed the policy of example.com"]
 
 
 def test_a_change_that_does_not_get_on_is_told(world: World, told: Told) -> None:
@@ -100,7 +101,7 @@ def test_a_change_that_does_not_get_on_is_told(world: World, told: Told) -> None
     assert NAMESERVERS[1] in told.texts[0]
     world.dns.servers.clear()
     run(world, told)
-    assert "Every server has it." in told.texts[0]
+    assert "over: a change of the policy of example.com does not get on" in told.texts[0]
 
 
 def test_mail_that_suffers_is_told_and_the_step_back(world: World, told: Told) -> None:
@@ -108,12 +109,11 @@ def test_mail_that_suffers_is_told_and_the_step_back(world: World, told: Told) -
     run(world, told)
     world.now += 9 * DAY
     world.report((world.now - 8 * DAY).date(), world.now.date(), messages=30, failing=20, reporters=("x", "y"))
-    assert run(world, told) == ["dmarcops: mail of example.com suffers"]
+    assert run(world, told) == ["dmarcops: mail of example.com suffers from its policy"]
     assert "policy rollback example.com" in told.texts[0]
     world.auto_rollback = True
-    assert run(world, told) == ["dmarcops: the policy of example.com was taken back"]
-    run(world, told)
-    assert "mail of example.com is well again" in told.titles[0]
+    assert run(world, told) == ["dmarcops: a step of the policy of example.com was taken back"]
+    assert run(world, told) == ["dmarcops: over: mail of example.com suffers from its policy"]
 
 
 def test_mail_that_suffers_and_is_helped_at_once_is_told_so(world: World, told: Told) -> None:
@@ -132,9 +132,21 @@ def test_nothing_is_told_while_another_program_is_at_it(world: World, told: Told
     assert len(run(world, told)) == 1
 
 
-def test_nothing_is_said_of_a_domain_of_which_nothing_is_known(world: World, told: Told) -> None:
-    world.domains = ("example.net",)
-    world.dns.servers["_dmarc.example.net"] = {"ns": MailError("silent")}
-    del world.dns.servers["_dmarc.example.net"]
-    assert world.look().judged is not None
-    assert run(world, told) == []
+def test_a_dns_that_fails_is_told_when_it_fails_again_and_again(world: World, told: Told) -> None:
+    run(world, told)
+    world.dns.servers[NAME] = {NAMESERVERS[0]: DnsError("ns1 is silent", transient=True)}
+    assert [run(world, told), run(world, told)] == [[], []]
+    assert run(world, told) == ["dmarcops: something fails with the policy of example.com"]
+    assert told.texts == ["ns1 is silent"]
+    world.dns.servers.clear()
+    assert run(world, told) == ["dmarcops: over: something fails with the policy of example.com"]
+
+
+def test_what_is_configured_wrongly_is_told_until_it_is_not_configured_any_more(world: World, told: Told) -> None:
+    wrong = {"example.net": ConfigError("no such thing", hint="write another")}
+    remember(world.store, [], world.now, unusable=wrong, is_all=False)
+    tell_concerns(world.store, told, SETTINGS, subject=SUBJECT, now=world.now)
+    assert told.texts == ["no such thing (write another)"]
+    remember(world.store, [], world.now, unusable={}, is_all=False)
+    assert [each.ended_at for each in load(world.store, SUBJECT)] == [None], "nobody has looked"
+    assert "over: something fails with the policy of example.net" in " ".join([*run(world, told), *told.texts])
