@@ -2,10 +2,14 @@
 
 import pytest
 
-from dmarcops.errors import ConfigError, DnsError, UnsafeChangeError
-from dmarcops.flows.inspection import check_provider, check_resolver, check_zone
+from dmarcops.errors import ConfigError, DnsError, SignerError, UnsafeChangeError
+from dmarcops.flows.inspection import check_domain, check_provider, check_resolver, check_zone
 from dmarcops.ports import Finding, TxtSet
+from dmarcops.store import keys
+from dmarcops.store.concerns import Concern, Remembered
+from dmarcops.store.engine import Store
 from fakes import NAMESERVERS, MemoryDns, MemoryResolver
+from rotation_fakes import HOUR, MemoryKeyStore, World, plan
 
 RECORD = b"v=DMARC1; p=none"
 
@@ -123,3 +127,62 @@ def test_resolvers_are_asked_for_what_is_there() -> None:
 
     findings = list(check_resolver(Without(MemoryDns()), [], ["a.example"]))
     assert findings == [Finding("problem", "the system names no resolver"), Finding("hint", "write [resolver]")]
+
+
+def test_a_doubtful_policy_is_hinted_at_and_a_note_is_not() -> None:
+    world = dns("example.com")
+    text = b"v=DMARC1; p=none; pct=50; rua=mailto:a@x.example,mailto:b@x.example,mailto:c@x.example"
+    world.records["_dmarc.example.com"] = TxtSet("_dmarc.example.com", (text,), 60)
+    findings = list(check_zone("example.com", MemoryResolver(world), has_policy=True))
+    assert told(findings) == []
+    assert any("more than two URIs" in hint for hint in told(findings, "hint"))
+
+
+@pytest.fixture
+def world(store: Store) -> World:
+    """A domain that gets its first key."""
+    return World(store, (plan(),))
+
+
+def looked_at(world: World, *concerns: Remembered) -> list[Finding]:
+    known = keys.load(world.store, "example.com").keys
+    return list(check_domain(world.outside(world.plans[0]), known, concerns, has_policy=False))
+
+
+def test_a_domain_is_well_at_each_stage_of_its_first_key(world: World) -> None:
+    assert told(looked_at(world), "ok")[-1] == "mta signs mail of example.com with no key of ours yet"
+    seen = set()
+    for _ in range(30):
+        world.tick()
+        found = looked_at(world)
+        assert told(found) == []
+        seen |= {text.partition(" (")[2].partition(")")[0] for text in told(found, "ok") if "_domainkey" in text}
+        world.now += HOUR
+    assert {"published", "active", "verified"} <= seen
+    assert any(text.startswith("mta signs mail of example.com with s") for text in told(looked_at(world), "ok"))
+
+
+def test_what_cannot_be_asked_of_a_domain_s_parts_is_told(world: World) -> None:
+    class Closed(MemoryKeyStore):
+        def load(self, reference: str) -> bytes | None:
+            raise UnsafeChangeError("key-permissions", f"{reference} is open to others", hint="chmod 600")
+
+    world.hours(6)
+    (selector,) = world.stages()
+    world.keystore = Closed(world.boundary)
+    world.signers["mta"].asking_faults = [SignerError("broken")]
+    world.dns.servers[f"{selector}._domainkey.example.com"] = {NAMESERVERS[0]: DnsError("no answer", transient=True)}
+    assert told(looked_at(world)) == [
+        "no answer",
+        f"key-permissions: memory:example.com/{selector} is open to others",
+        "broken",
+    ]
+
+
+def test_concerns_that_are_over_are_not_shown(world: World) -> None:
+    concern = Concern(subject="dkim", domain="example.com", kind="stuck", title="stuck", text="no proof")
+    there = Remembered(concern=concern, since=world.now, runs=1, ended_at=None)
+    over = Remembered(concern=concern, since=world.now, runs=1, ended_at=world.now)
+    assert [text for text in told(looked_at(world, over, there), "hint") if "stuck" in text] == [
+        "since 2026-01-01 00:00 UTC: stuck: no proof"
+    ]

@@ -459,6 +459,7 @@ def test_names_that_are_too_long_for_a_head_are_shortened_there_alone() -> None:
 
 
 def test_obstacle_of_a_closed_gate_is_told_once() -> None:
+    assert Facts(done()).earliest == ""
     facts = Facts(blocked())
     assert facts.obstacles == (
         "not before 2026-04-28T12:00:00+00:00: since when the published record stands is not known",

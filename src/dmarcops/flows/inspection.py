@@ -5,7 +5,7 @@ from functools import partial
 from itertools import chain
 
 from dmarcops.dkim.key import parse_key
-from dmarcops.dkim.lifecycle import Key, Stage
+from dmarcops.dkim.lifecycle import Key
 from dmarcops.dkim.record import compare, format_record
 from dmarcops.errors import DmarcopsError, EdgeError, ForeignRecordError
 from dmarcops.flows.doctor import problem
@@ -18,7 +18,6 @@ from dmarcops.report.model import Domain, Selector
 from dmarcops.store.concerns import Remembered
 
 _SHOWN = 5
-_GONE = frozenset((Stage.DESTROYED,))
 
 
 def check_resolver(resolver: Resolver, fixed: Iterable[str], domains: Sequence[str]) -> Iterator[Finding]:
@@ -172,8 +171,8 @@ def _record(key: Key, resolver: Resolver) -> Iterator[Finding]:
 
 
 def _private_half(key: Key, keystore: KeyStore) -> Iterator[Finding]:
-    if key.stage in _GONE or not key.reference or not key.record:
-        return
+    if not key.reference or not key.record:
+        return  # not made yet, or destroyed
     try:
         pem = keystore.load(key.reference)
         fits = (

@@ -4,6 +4,7 @@ Probes: mails of our own to mailboxes of our own, so that a key is proved althou
 Each has a token, by which it is known again; what comes back is judged as any other mail.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -92,8 +93,7 @@ class Seeds:
     def can_be_read(self, now: datetime) -> bool:
         """Tell whether any of them can be, before something is sent to them; `problems` say why the others cannot."""
         count = len(self.mailboxes)
-        for _ in self._look(now):
-            pass
+        deque(self._look(now), maxlen=0)
         return len(self.problems) < count
 
     def wait_for(self, token: str, *, expected: int, since: datetime, seconds: float) -> list[Mail]:

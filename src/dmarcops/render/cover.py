@@ -87,7 +87,7 @@ def _at_stake(facts: Facts, touches: str, it_touches: str) -> Iterator[Figure]:
     at_most, unknown = facts.touched_at_most, facts.touched(Verdict.UNKNOWN)
     touched, denied = facts.touched(Verdict.LEGITIMATE_FAILING), facts.touched(Verdict.SPOOF)
     more = f"up to {at_most:,} at receivers that read the policy alone" if at_most > touched else "at any receiver"
-    others = f"and {unknown or 'none'} of senders nobody has reviewed"
+    others = f"and {f'{unknown:,}' if unknown else 'none'} of senders nobody has reviewed"
     for figure, label, note in (
         (touched, f"legitimate messages {touches}", more),
         (denied, f"messages of denied senders {it_touches}", others),
