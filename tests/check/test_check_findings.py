@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from check_zone import KNOWN, OURS, POLICY, checked, public_key, txt
 
+from check_zone import KNOWN, OURS, POLICY, checked, public_key, txt
 from dmarcops.check.dkim import Selector
 from dmarcops.check.findings import Area, Code
 from dmarcops.dkim.record import Record, format_record
@@ -109,7 +109,7 @@ CASES: Mapping[Code, Case] = {
     Code.MX_MISSING: Case({"mx": "@ A 192.0.2.1"}),
     Code.MX_NOWHERE: Case({"mx": ""}),
     Code.MX_NULL: mx("0 ."),
-    Code.MX_NULL_MIXED: mx("0 .", "10 mail"),
+    Code.MX_NULL_WRONG: mx("0 .", "10 mail"),
     Code.MX_ADDRESS: mx("10 192.0.2.1."),
     Code.MX_UNRESOLVED: mx("10 no"),
     Code.MX_ALIAS: Case({"mx": "@ MX 10 alias\nalias CNAME mail"}),

@@ -45,7 +45,7 @@ def check_bimi(domain: str, ask: Ask, dmarc: Discovery) -> tuple[str | None, tup
 
 
 def _judged(name: str, tags: Tags, dmarc: Discovery) -> Iterator[Finding]:
-    for fault in tags.faults[:_MOST]:
+    for fault in (*tags.faults, *(f"{name} stands twice" for name in tags.repeated))[:_MOST]:
         yield found(Area.BIMI, Code.BIMI_SYNTAX, name, fault)
     location, evidence = tags.values.get("l"), tags.values.get("a", "")
     if location is None:
@@ -54,7 +54,7 @@ def _judged(name: str, tags: Tags, dmarc: Discovery) -> Iterator[Finding]:
         yield found(Area.BIMI, Code.BIMI_DECLINED, name)
         return
     for tag, uri in (("l", location), ("a", evidence)):
-        if uri and not _is_https(uri):
+        if uri and not _is_https(uri, needs_name=tag == "a"):
             yield found(Area.BIMI, Code.BIMI_LOCATION, name, f"{tag}={uri}")
     if not evidence:
         yield found(Area.BIMI, Code.BIMI_EVIDENCE, name)
@@ -78,9 +78,11 @@ def weakness(dmarc: Discovery) -> str:
     return ""
 
 
-def _is_https(uri: str) -> bool:
+def _is_https(uri: str, *, needs_name: bool) -> bool:
     try:
         parts = urlsplit(uri)
+        is_name = "." in (parts.hostname or "") and not (parts.hostname or ".").rpartition(".")[2].isdigit()
     except ValueError:
         return False
-    return parts.scheme == "https" and bool(parts.hostname) and not any(each in uri for each in " ,")
+    is_whole = parts.scheme == "https" and bool(parts.hostname) and not any(each in uri for each in " ,")
+    return is_whole and (is_name or not needs_name)

@@ -151,7 +151,12 @@ class Code(Enum):
     MX_MISSING = "mx-missing", _WARNING, "RFC 5321 section 5.1", "no MX: mail goes to the domain's own address"
     MX_NOWHERE = "mx-nowhere", _WARNING, "RFC 5321 section 5.1", "neither MX nor address: no mail can come, nor bounces"
     MX_NULL = "mx-null", _NOTE, "RFC 7505 section 3", "null MX: the domain takes no mail"
-    MX_NULL_MIXED = "mx-null-mixed", _ERROR, "RFC 7505 section 3", "null MX beside another MX"
+    MX_NULL_WRONG = (
+        "mx-null-wrong",
+        _ERROR,
+        "RFC 7505 section 3",
+        "a null MX has preference 0, and no other MX beside it",
+    )
     MX_ADDRESS = "mx-address", _ERROR, "RFC 5321 section 5.1", "an MX that is an address, not a host"
     MX_UNRESOLVED = "mx-unresolved", _ERROR, "RFC 5321 section 5.1", "an MX without an address"
     MX_ALIAS = "mx-alias", _ERROR, "RFC 2181 section 10.3", "an MX that is a CNAME"

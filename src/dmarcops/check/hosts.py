@@ -74,9 +74,11 @@ def check_mx(domain: str, ask: Ask) -> Mx:
     pairs = sorted((int(match["preference"]), match["host"]) for text in answer.texts if (match := _MX.fullmatch(text)))
     if not pairs:
         return _implicit(domain, ask)
-    if all(host == "." for _, host in pairs):
+    if pairs == [(0, ".")]:
         return Mx((), takes_mail=False, findings=(found(Area.MX, Code.MX_NULL, domain),))
-    findings = [found(Area.MX, Code.MX_NULL_MIXED, domain)] if any(host == "." for _, host in pairs) else []
+    findings = [
+        found(Area.MX, Code.MX_NULL_WRONG, domain, f"{preference} {host}") for preference, host in pairs if host == "."
+    ]
     hosts = tuple(_host(preference, host, ask) for preference, host in pairs[:MAX_HOSTS] if host != ".")
     for host in hosts:
         findings += _judged(host)

@@ -16,12 +16,13 @@ class Tags:
     """
     A record, tag by tag; `values` has the first of each name.
 
-    `faults` are the parts that are no tag, and names that stand twice.
+    `faults` are the parts that are no tag, `repeated` the names that stand more than once.
     """
 
     text: str
     values: dict[str, str]
     faults: tuple[str, ...]
+    repeated: tuple[str, ...]
 
 
 def is_version(text: str, version: str) -> bool:
@@ -42,13 +43,13 @@ def parse_tags(text: str) -> Tags:
     if len(parts) > 1 and not parts[-1].strip(_WSP):
         del parts[-1]
     values: dict[str, str] = {}
-    faults = []
+    faults, repeated = [], []
     for part in parts:
         name, equals, value = (each.strip(_WSP) for each in part.partition("="))
         if not equals or not _NAME.fullmatch(name) or not all(" " <= each <= "~" for each in value):
             faults.append(part)
         elif name in values:
-            faults.append(f"{name} stands twice")
+            repeated.append(name)
         else:
             values[name] = value
-    return Tags(text, values, tuple(faults))
+    return Tags(text, values, tuple(faults), tuple(repeated))
