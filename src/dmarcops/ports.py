@@ -296,7 +296,36 @@ class TxtLookup(Protocol):
         ...
 
 
-class Resolver(TxtLookup, Protocol):
+class Records(TxtLookup, Protocol):
+    """Who can be asked for records of any type as everybody asks."""
+
+    def records(self, name: str, kind: str) -> tuple[str, ...] | None:
+        """
+        Ask as everybody does for records of another type (`MX`, `NS`, `PTR`, `A`, `AAAA`, `CNAME`, ...).
+
+        Returns:
+            Their values as in a master file, sorted; `()` and `None` as `txt`.
+
+        Raises:
+            DnsError: No answer can be had now (`transient`).
+        """
+        ...
+
+
+class PolicyHost(Protocol):
+    """Who can fetch the MTA-STS policy of a domain (RFC 8461 section 3.3)."""
+
+    def policy(self, domain: str) -> str:
+        """
+        Fetch the policy over HTTPS, with the certificate verified, no redirect followed, and no more than 64 KiB read.
+
+        Raises:
+            EdgeError: It cannot be had, or is none; says why.
+        """
+        ...
+
+
+class Resolver(Records, Protocol):
     """
     How DNS is asked. Every answer is one of now; nothing but which servers hold a zone is cached, and that for a run.
 
@@ -329,18 +358,6 @@ class Resolver(TxtLookup, Protocol):
 
     def recursive(self, name: str) -> dict[str, tuple[bytes, ...]]:
         """Ask each configured recursive resolver for TXT, as `authoritative`."""
-        ...
-
-    def records(self, name: str, kind: str) -> tuple[str, ...] | None:
-        """
-        Ask as everybody does for records of another type (`MX`, `NS`, `PTR`, `A`, `AAAA`, `CNAME`, ...).
-
-        Returns:
-            Their values as in a master file, sorted; `()` and `None` as `txt`.
-
-        Raises:
-            DnsError: No answer can be had now (`transient`).
-        """
         ...
 
     def negative_ttl(self, name: str) -> int:

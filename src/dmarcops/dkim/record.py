@@ -229,6 +229,18 @@ def public_form(public_key: bytes, key_type: str) -> bytes:
     return _rsa(public_key).public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
+def key_bits(record: Record) -> int:
+    """
+    Return how long the key of a record is: the bits of an RSA modulus, or those of an Ed25519 key.
+
+    Raises:
+        BadInput: There is no key in it.
+    """
+    if record.key_type == Algorithm.RSA:
+        return _rsa(record.public_key).key_size
+    return len(public_form(record.public_key, record.key_type)) * 8
+
+
 def _judge(record: Record, algorithm: Algorithm | None) -> Finding:
     """Go through RFC 6376 section 6.1.2 from step 4 on, in its order."""
     if record.services is not None and not {"*", "email"} & set(record.services):

@@ -4,6 +4,7 @@ The `Resolver` port on a master file (RFC 1035 section 5): what the world would 
 Asks no network and writes nothing. What the file leaves to another zone, it cannot tell.
 """
 
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 
@@ -16,9 +17,13 @@ import dns.zone
 from dns.rdtypes.ANY.CNAME import CNAME
 from dns.rdtypes.ANY.SOA import SOA
 
-from dmarcops.dns.names import absolute, text_of
+from dmarcops.dns.names import absolute, canonical, is_within, longest, text_of
 from dmarcops.errors import AnswerError, ConfigError
 
+OUTSIDE = "outside of the zone"
+"""The reason of an error: the file is of another zone."""
+DELEGATED = "delegated to another zone"
+"""The reason of an error: the file leaves the name to another."""
 _DEPTH = 8
 
 
@@ -34,6 +39,16 @@ class ZoneFile:
     def __init__(self, path: Path, *, origin: str = "") -> None:
         self._path = path
         self._origin = absolute(origin) if origin else None
+
+    @property
+    def name(self) -> str:
+        """
+        The zone's name.
+
+        Raises:
+            ConfigError: The file cannot be read.
+        """
+        return text_of(self._zone.origin or dns.name.root)
 
     def authoritative(self, name: str) -> dict[str, tuple[bytes, ...]]:
         """Give the file's texts, as those of the one server there is."""
@@ -90,7 +105,7 @@ class ZoneFile:
 
     def _inside(self, name: dns.name.Name, kind: str) -> dns.name.Name:
         if not name.is_subdomain(self._apex):
-            raise self._fault("outside of the zone", name, kind)
+            raise self._fault(OUTSIDE, name, kind)
         return name
 
     def _found(self, name: dns.name.Name, kind: str) -> dns.rdataset.Rdataset | tuple[()] | None:
@@ -114,7 +129,7 @@ class ZoneFile:
         while above != self._apex:
             node = self._zone.get_node(above)
             if node and node.get_rdataset(dns.rdataclass.IN, dns.rdatatype.NS):
-                raise self._fault("delegated to another zone", name, kind)
+                raise self._fault(DELEGATED, name, kind)
             above = above.parent()
         node = self._zone.get_node(name)
         if node is None and self._has_below(name):
@@ -132,3 +147,54 @@ class ZoneFile:
 
     def _fault(self, reason: str, name: dns.name.Name, kind: str) -> AnswerError:
         return AnswerError(str(self._path), reason, question=f"{kind} {text_of(name)}", transient=False)
+
+
+class ZoneFiles:
+    """
+    Several zones as files have them, asked as one; a name above all of them does not exist, as if they were all of DNS.
+
+    Args:
+        paths: The files.
+
+    Raises:
+        ConfigError: One cannot be read, or two are of the same zone.
+    """
+
+    def __init__(self, paths: Iterable[Path]) -> None:
+        self._zones: dict[str, ZoneFile] = {}
+        for path in paths:
+            zone = ZoneFile(path)
+            if self._zones.setdefault(zone.name, zone) is not zone:
+                raise ConfigError(f"{path} is another file of the zone {zone.name}")
+
+    def txt(self, name: str) -> tuple[bytes, ...] | None:
+        """Give the texts at `name`."""
+        zone, name = self._at(name, "TXT")
+        return None if zone is None else zone.txt(name)
+
+    def records(self, name: str, kind: str) -> tuple[str, ...] | None:
+        """Give the records of a type at `name`."""
+        zone, name = self._at(name, kind)
+        return None if zone is None else zone.records(name, kind)
+
+    def _at(self, name: str, kind: str) -> tuple[ZoneFile | None, str]:
+        """Find the zone that has what is asked for, by way of CNAMEs; none: there is no such name."""
+        for _ in range(_DEPTH + 1):
+            name = canonical(name)
+            zone = self._zones.get(longest(name, self._zones) or "")
+            if zone is None and self._is_above(name):
+                return None, name
+            if zone is None:
+                raise AnswerError("the zone files", OUTSIDE, question=f"{kind} {name}", transient=False)
+            alias = () if kind == "CNAME" else zone.records(name, "CNAME")
+            if not alias:
+                return zone, name
+            name = alias[0]
+        raise AnswerError("the zone files", "loop", question=f"{kind} {name}", transient=False)
+
+    def _is_above(self, name: str) -> bool:
+        """Tell whether a name is, but for labels with an underscore, above a zone."""
+        labels = name.split(".")
+        while labels and labels[0].startswith("_"):
+            del labels[0]
+        return any(is_within(zone, ".".join(labels)) for zone in self._zones)

@@ -9,6 +9,7 @@ here as `StoreError`. Nothing here knows a table.
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from time import monotonic, sleep
 from types import TracebackType
 from typing import Self
@@ -88,6 +89,17 @@ class Store:
             store.close()
             raise
         return store
+
+    @staticmethod
+    def may_be(url: str) -> bool:
+        """
+        Tell whether there may be a store: there is none where the file of an SQLite store is not there.
+
+        Raises:
+            ConfigError: The URL is none.
+        """
+        parsed = _parsed(url)
+        return parsed.get_backend_name() != "sqlite" or Path(parsed.database or "").is_file()
 
     @property
     def sqlite_path(self) -> str | None:

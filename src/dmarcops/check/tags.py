@@ -1,0 +1,55 @@
+"""
+Records that are a version and tags: those of MTA-STS, TLS-RPT and BIMI. Does no I/O.
+
+All three are found by their version, and none counts when there are several.
+"""
+
+import re
+from dataclasses import dataclass
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,31}")
+_WSP = " \t"
+
+
+@dataclass(frozen=True, slots=True)
+class Tags:
+    """
+    A record, tag by tag; `values` has the first of each name.
+
+    `faults` are the parts that are no tag, `repeated` the names that stand more than once.
+    """
+
+    text: str
+    values: dict[str, str]
+    faults: tuple[str, ...]
+    repeated: tuple[str, ...]
+
+
+def is_version(text: str, version: str) -> bool:
+    """Tell whether a text begins with `v=<version>;`, the end of the text in place of the semicolon."""
+    head, _, _ = text.partition(";")
+    name, _, value = head.partition("=")
+    return name.strip(_WSP) == "v" and value.strip(_WSP) == version
+
+
+def is_near(text: str, version: str) -> bool:
+    """Tell whether a text that is no such record looks as if it should be one."""
+    return not is_version(text, version) and version.lower() in text[: len(version) + 8].lower()
+
+
+def parse_tags(text: str) -> Tags:
+    """Read any text, tag by tag."""
+    parts = text.split(";")
+    if len(parts) > 1 and not parts[-1].strip(_WSP):
+        del parts[-1]
+    values: dict[str, str] = {}
+    faults, repeated = [], []
+    for part in parts:
+        name, equals, value = (each.strip(_WSP) for each in part.partition("="))
+        if not equals or not _NAME.fullmatch(name) or not all(" " <= each <= "~" for each in value):
+            faults.append(part)
+        elif name in values:
+            repeated.append(name)
+        else:
+            values[name] = value
+    return Tags(text, values, tuple(faults), tuple(repeated))
