@@ -15,6 +15,7 @@ from pydantic.fields import FieldInfo
 
 from dmarcops.dns.resolver import Config as ResolverSettings
 from dmarcops.flows.domains import DkimSettings, DomainSettings
+from dmarcops.flows.policy_settings import PolicySettings
 from dmarcops.mail.submission import Config as SubmissionSettings
 from dmarcops.wiring import adapters
 
@@ -31,6 +32,7 @@ TABLES: dict[str, type[BaseModel]] = {
     "submission": SubmissionSettings,
     "domains.X": DomainSettings,
     "domains.X.dkim": DkimSettings,
+    "domains.X.policy": PolicySettings,
 }
 """Sections that are of one kind."""
 _MIB = 1 << 20

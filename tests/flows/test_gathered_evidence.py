@@ -1,15 +1,13 @@
 """Evidence out of a store: counts, words and names together, for many domains at once."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from ipaddress import ip_address
 
 import pytest
-from sqlalchemy import Engine, event
 
-from builders import BEGIN, DAY, FAIL, PASS, dkim, evaluation, incoming, message, report
+from builders import BEGIN, DAY, FAIL, PASS, dkim, evaluation, incoming, message, report, statements
 from dmarcops.domains import Domain, suffix_list
 from dmarcops.flows.policy_evidence import gather, name_sources
 from dmarcops.policy.evidence import Context, Evidence, SourceKind
@@ -175,21 +173,6 @@ def test_addresses_of_the_evidence_get_their_names(store: Store) -> None:
     assert [*sources(store)] == ["esp.example", "192.0.2.0/24"]
 
 
-@contextmanager
-def statements() -> Iterator[list[str]]:
-    """Give the statements that are sent to any database while the block runs."""
-    sent: list[str] = []
-
-    def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
-        sent.append(statement)
-
-    event.listen(Engine, "before_cursor_execute", note)
-    try:
-        yield sent
-    finally:
-        event.remove(Engine, "before_cursor_execute", note)
-
-
 def test_a_fleet_costs_as_many_statements_as_one_domain(store: Store) -> None:
     fleet = [f"brand{number}.example" for number in range(60)]
     for domain in fleet:
@@ -201,12 +184,21 @@ def test_a_fleet_costs_as_many_statements_as_one_domain(store: Store) -> None:
         assert [x.acknowledged.messages + sum(y.total.messages for y in x.sources) for x in found.values()] == [
             1
         ] * number
-        asked[number] = sum("SELECT" in statement and "FROM" in statement for statement in sent)
+        asked[number] = sum("SELECT" in statement and "FROM" in statement for statement, _ in sent)
     assert asked == {1: 4, 60: 4}
 
 
 def test_the_same_store_gives_the_same_evidence_in_any_company(store: Store) -> None:
+    """A signature of a day that only another domain asks for names no source."""
     for domain in ("example.com", "example.net"):
         put(store, (OWN, 10, PASSING), (ESP, 5, BY_ESP), domain=domain)
-    alone, both = ask(store, "example.com"), ask(store, "example.net", "example.com")
-    assert alone["example.com"].as_json() == both["example.com"].as_json()
+        put(store, (ESP, 10, PASSING), domain=domain, day=5)
+    late = {"example.com": (Window(date(2026, 1, 5), date(2026, 1, 28)), Context(domain="example.com"))}
+    early = {"example.net": (WINDOW, Context(domain="example.net"))}
+    alone, other, both = (
+        gather(store, requests, trusting=False, organizational_domain=organizational_domain)
+        for requests in (late, early, late | early)
+    )
+    assert [x.name for x in alone["example.com"].sources] == ["198.51.100.0/24"]
+    assert {x.name for x in other["example.net"].sources} == {"192.0.2.0/24", "Amazon SES"}
+    assert {x: both[x].as_json() for x in both} == {x: {**alone, **other}[x].as_json() for x in both}

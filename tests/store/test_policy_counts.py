@@ -1,8 +1,7 @@
 """What reports counted, as policies are decided on it."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from itertools import count
@@ -10,9 +9,8 @@ from itertools import count
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Engine, event
 
-from builders import BEGIN, DAY, FAIL, PASS, dkim, evaluation, incoming, message, report, spf
+from builders import BEGIN, DAY, FAIL, PASS, dkim, evaluation, incoming, message, report, spf, statements
 from dmarcops.policy.evidence import Count
 from dmarcops.policy.sources import Origin
 from dmarcops.report.model import (
@@ -58,21 +56,6 @@ def mails(store: Store, *, trusting: bool = False) -> int:
 
 def day(number: int) -> tuple[int, int]:
     return BEGIN + number * DAY, BEGIN + (number + 1) * DAY - 1
-
-
-@contextmanager
-def statements() -> Iterator[list[tuple[str, object]]]:
-    """Give the statements that are sent to any database while the block runs, with their values."""
-    sent: list[tuple[str, object]] = []
-
-    def note(_connection: object, _cursor: object, statement: str, values: object, *_: object) -> None:
-        sent.append((statement, values))
-
-    event.listen(Engine, "before_cursor_execute", note)
-    try:
-        yield sent
-    finally:
-        event.remove(Engine, "before_cursor_execute", note)
 
 
 def test_records_of_one_source_and_day_are_one_count_with_its_sums(store: Store) -> None:

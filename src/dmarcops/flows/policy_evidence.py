@@ -24,7 +24,7 @@ def gather(
     store: Store, requests: Requests, *, trusting: bool, organizational_domain: Callable[[str], str]
 ) -> Mapping[str, Evidence]:
     """
-    Give the evidence for each of some policy domains, by a few questions to the store for all of them together.
+    Give the evidence for each of some policy domains, by two questions to the store for all with the same days.
 
     Args:
         store: The store.
@@ -35,12 +35,7 @@ def gather(
     Raises:
         StoreError: The store cannot be read.
     """
-    if not requests:
-        return {}
-    begin, end = span(requests)
-    signed = policy_counts.signed(store, requests, begin, end, trusting=trusting)
-    origins = Origins(source_names.hosts(store), signed, organizational_domain)
-    words = source_words.of(store, requests)
+    hosts, words = source_names.hosts(store), source_words.of(store, requests)
 
     def evidence(domain: str, counts: Iterable[Count]) -> Evidence:
         window, context = requests[domain]
@@ -48,18 +43,22 @@ def gather(
             counts, window, review(words[domain]), organizational_domain=organizational_domain, context=context
         )
 
-    rows = policy_counts.counts(store, requests, begin, end, trusting=trusting, name_of=origins.of)
-    found = {
-        domain: evidence(domain, (count for _, count in of_domain))
-        for domain, of_domain in groupby(rows, key=lambda row: row[0])
-    }
+    found: dict[str, Evidence] = {}
+    for (begin, end), domains in _by_span(requests).items():
+        signed = policy_counts.signed(store, domains, begin, end, trusting=trusting)
+        origins = Origins(hosts, signed, organizational_domain)
+        rows = policy_counts.counts(store, domains, begin, end, trusting=trusting, name_of=origins.of)
+        for domain, of_domain in groupby(rows, key=lambda row: row[0]):
+            found[domain] = evidence(domain, (count for _, count in of_domain))
     return {domain: found.get(domain) or evidence(domain, ()) for domain in requests}
 
 
-def span(requests: Requests) -> tuple[date, date]:
-    """Give the first and the last day that is asked for, of at least one request."""
-    windows = [window for window, _ in requests.values()]
-    return min(window.begin for window in windows), max(window.end for window in windows)
+def _by_span(requests: Requests) -> Mapping[tuple[date, date], list[str]]:
+    """Put the domains together that ask for the same days, as all do that are looked at on the same day."""
+    spans: dict[tuple[date, date], list[str]] = defaultdict(list)
+    for domain, (window, _) in requests.items():
+        spans[window.begin, window.end].append(domain)
+    return spans
 
 
 def name_sources(
@@ -84,7 +83,8 @@ def name_sources(
     """
     if not requests:
         return 0
-    begin, end = span(requests)
+    spans = _by_span(requests)
+    begin, end = min(begin for begin, _ in spans), max(end for _, end in spans)
     sending = policy_counts.addresses(store, requests, begin, end, trusting=trusting)
     return refresh(store, resolver, sending, now, most=most)
 

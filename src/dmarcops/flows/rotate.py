@@ -33,7 +33,7 @@ from dmarcops.errors import DmarcopsError, Refused
 from dmarcops.flows.effects import DnsEffect, Done, Outcome, Waiting, carry_out, change_dns
 from dmarcops.flows.facts import gather
 from dmarcops.flows.outside import Notice, Outside
-from dmarcops.store import audit, keys
+from dmarcops.store import audit, keys, policies
 from dmarcops.store.engine import Store
 from dmarcops.store.selector_reports import Reported, reported
 
@@ -190,6 +190,7 @@ class Rotation:
             last_reported=reports.last,
             reported_until=reports.until,
             policy_step=audit.newest(self.store, domain, POLICY_ACTIONS),
+            policy_pending=policies.is_under_way(self.store, domain),
             holds=tuple(hold.reason or hold.who for hold in held if hold.what == "dkim"),
             last_run=session.known.last_run,
         )

@@ -1,0 +1,86 @@
+"""From the configuration to what the steps of policies work with. Decides nothing, and does no I/O."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from dmarcops import wiring
+from dmarcops.config import Config
+from dmarcops.dkim.domain_name import a_labels
+from dmarcops.errors import ConfigError
+from dmarcops.flows.advance import Stepping
+from dmarcops.flows.domains import DomainSettings
+from dmarcops.flows.policy import Governed, Policies
+from dmarcops.flows.policy_settings import PolicySettings
+from dmarcops.report.align import suffix_list
+from dmarcops.rotation_parts import Parts, domain_key, user
+
+
+@dataclass(frozen=True)
+class PolicyParts:
+    """
+    The parts of one run.
+
+    Args:
+        parts: Those that a rotation works with too.
+    """
+
+    parts: Parts
+
+    @property
+    def config(self) -> Config:
+        """What the user configured."""
+        return self.parts.config
+
+    def governed(self, name: str) -> Governed:
+        """
+        Give what the policy of a domain works with.
+
+        Raises:
+            ConfigError: Its sections cannot be used.
+        """
+        settings = self.config.read(("domains", name), DomainSettings)
+        policy = self.config.read(("domains", name, "policy"), PolicySettings)
+        try:
+            rules = policy.rules()
+        except ConfigError as error:
+            raise ConfigError(f"{self.config.place}: [domains.{name}.policy] {error}", hint=error.hint) from error
+        return Governed(
+            domain=a_labels(name),
+            rules=rules,
+            provider=partial(self.parts.provider, settings.dns),
+            window_days=policy.window_days,
+            auto_rollback=policy.auto_rollback,
+        )
+
+    def policies(self) -> Policies:
+        """
+        Give what looks at policies.
+
+        Raises:
+            ConfigError: The section of a mailbox cannot be used.
+        """
+        return Policies(
+            store=self.parts.store,
+            resolver=self.parts.resolver,
+            clock=wiring.clock,
+            organizational_domain=suffix_list(),
+            trusting=wiring.trusts_unknown(self.config),
+        )
+
+    def stepping(self) -> Stepping:
+        """Give what makes steps."""
+        return Stepping(policies=self.policies(), who=user())
+
+
+def domains(config: Config, asked: Sequence[str]) -> tuple[str, ...]:
+    """
+    Give the domains whose policy is stepped: those that are asked for, or all with a `[domains.X.policy]`.
+
+    Raises:
+        ConfigError: One that is asked for is not configured.
+    """
+    if asked:
+        return tuple(dict.fromkeys(domain_key(config, name, "policy") for name in asked))
+    sections = config.tables.get("domains", {})
+    return tuple(name for name, table in sections.items() if isinstance(table, dict) and "policy" in table)
