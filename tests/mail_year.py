@@ -88,13 +88,13 @@ FORWARDER = Sender(
 )
 MAILING_LIST = Sender(
     name="mailing list",
-    addresses=("198.51.100.200",),
+    addresses=("2001:db8:115::25",),
     mails=16,
     dkim=((DOMAIN, "mta2026", "fail"), ("lists.example", "l1", "pass")),
     spf=("lists.example", "pass"),
     is_list=True,
 )
-LOUD = Sender(name="loud spoofer", addresses=("203.0.113.200",), mails=150)
+LOUD = Sender(name="loud spoofer", addresses=("198.19.255.7",), mails=150)
 """A large one: somebody has to say that it is none of ours."""
 
 
@@ -277,7 +277,7 @@ def _lies(plot: Plot, day: int, policy: Policy, reporter: Reporter) -> Iterator[
         yield _row(
             replace(NEWSLETTER, dkim=(), passes=""), NEWSLETTER.addresses[0], 10**6, policy=policy, reporter=reporter
         )
-    invented = replace(OWN, name="invented", addresses=("203.0.113.99",))
+    invented = replace(OWN, name="invented", addresses=("198.19.254.99",))
     yield _row(invented, invented.addresses[0], 10**6, policy=policy, reporter=reporter)
 
 

@@ -8,11 +8,11 @@ import zipfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import datetime
-from email.message import Message
 from pathlib import Path
-from xml.etree import ElementTree as ET
+from xml.etree.ElementTree import Element
 
 import pytest
+from defusedxml.ElementTree import fromstring
 
 from dmarcops import wiring
 from mail_year import (
@@ -57,19 +57,24 @@ def rows(letters: Iterable[Letter], sender: Sender) -> list[Row]:
     return [row for letter in real(letters) for row in letter.rows if row.ip in sender.addresses]
 
 
-def attached(octets: bytes) -> ET.Element:
+def attached(octets: bytes) -> Element:
     """Read the report in a mail by the standard library alone."""
     for part in email.message_from_bytes(octets).walk():
         packed = part.get_payload(decode=True)
         if isinstance(packed, bytes) and packed.startswith(b"\x1f\x8b"):
-            return ET.fromstring(gzip.decompress(packed))
+            return _root(gzip.decompress(packed))
         if isinstance(packed, bytes) and packed.startswith(b"PK"):
             with zipfile.ZipFile(io.BytesIO(packed)) as archive:
-                return ET.fromstring(archive.read(archive.namelist()[0]))
+                return _root(archive.read(archive.namelist()[0]))
     raise AssertionError(octets)
 
 
-def texts(root: ET.Element, name: str) -> list[str]:
+def _root(document: bytes) -> Element:
+    root: Element = fromstring(document)
+    return root
+
+
+def texts(root: Element, name: str) -> list[str]:
     return [element.text or "" for element in root.iter() if element.tag.rpartition("}")[2] == name]
 
 
@@ -131,11 +136,10 @@ def test_a_reporter_goes_silent_on_its_day() -> None:
 
 def test_spoofers_are_there_while_their_campaign_lasts() -> None:
     def spoofed(day: int) -> set[str]:
-        return {row.ip for x in real(written([day])) for row in x.rows if row.ip.startswith("198.1")}
+        return {row.ip for x in real(written([day])) for row in x.rows if row.ip.startswith(("198.18.", "198.19."))}
 
-    known = {address for sender in (NEWSLETTER, FORWARDER, MAILING_LIST) for address in sender.addresses}
-    assert [len(spoofed(day) - known) for day in (19, 20, 99, 100)] == [0, 30, 30, 0]
-    assert spoofed(50) & spoofed(51) <= known
+    assert [len(spoofed(day)) for day in (19, 20, 99, 100)] == [0, 30, 30, 0]
+    assert not spoofed(50) & spoofed(51)
     assert [bool(rows(written([day]), LOUD)) for day in (59, 60, 75, 76)] == [False, True, True, False]
 
 
@@ -174,13 +178,11 @@ def test_forged_mail_claims_to_be_from_a_receiver_with_the_id_of_its_report() ->
     assert not [x for x in written([10], plot=Plot(is_forged=False)) if not x.is_authentic or x.reporter == FORGER]
 
 
-def fields(octets: bytes) -> Message:
-    return email.message_from_bytes(octets)
-
-
 def test_the_receiver_says_which_mail_passed_on_top_and_forgers_say_so_below() -> None:
     for letter in written([30]):
-        results = [" ".join(x.split()) for x in fields(letter.octets).get_all("Authentication-Results") or ()]
+        results = [
+            " ".join(x.split()) for x in email.message_from_bytes(letter.octets).get_all("Authentication-Results") or ()
+        ]
         verdict = "pass" if letter.is_authentic else "fail"
         assert results[0].startswith(f"{RECEIVER}; dmarc={verdict} ")
         assert len(results) == (1 if letter.is_authentic else 2)
