@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
-from functools import cached_property
 from pathlib import Path
 from random import Random
 
@@ -94,7 +93,7 @@ MAILING_LIST = Sender(
     spf=("lists.example", "pass"),
     is_list=True,
 )
-LOUD = Sender(name="loud spoofer", addresses=("198.19.255.7",), mails=150)
+LOUD = Sender(name="loud spoofer", addresses=("198.19.255.7",), mails=400)
 """A large one: somebody has to say that it is none of ours."""
 
 
@@ -258,12 +257,13 @@ def _mended(sender: Sender) -> Sender:
 
 
 def _spoofers(day: int) -> Iterator[Sender]:
-    """Thirty hosts out of as many networks, others every day; one sends with a domain of its own in the envelope."""
+    """Thirty hosts out of as many networks, others every day; every third day one of them with SPF of its own."""
     for number in range(30):
         network = (number * 17 + day * 7) % 500
         address = f"198.{18 + network // 250}.{network % 250}.{number + 1}"
-        spf = (f"n{network}.example", "pass") if number == 0 else (DOMAIN, "fail")
-        yield Sender(name="spoofer", addresses=(address,), mails=4, spf=spf)
+        is_signed = number == 0 and day % 3 == 0
+        spf = (f"n{network}.example", "pass") if is_signed else (DOMAIN, "fail")
+        yield Sender(name="spoofer", addresses=(address,), mails=2 if is_signed else 5, spf=spf)
 
 
 def _lies(plot: Plot, day: int, policy: Policy, reporter: Reporter) -> Iterator[Row]:
@@ -360,6 +360,10 @@ class Postbox:
     folder: Path
     under_way: list[Letter] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        for name in ("cur", "new", "tmp"):
+            (self.folder / name).mkdir(parents=True, exist_ok=True)
+
     def send(self, letters: Iterable[Letter]) -> None:
         """Take mails that arrive some day."""
         self.under_way.extend(letters)
@@ -369,14 +373,8 @@ class Postbox:
         arrived = [letter for letter in self.under_way if letter.arrives <= day]
         self.under_way = [letter for letter in self.under_way if letter.arrives > day]
         for letter in arrived:
-            self._new.joinpath(letter.name).write_bytes(letter.octets)
+            (self.folder / "new" / letter.name).write_bytes(letter.octets)
         return arrived
-
-    @cached_property
-    def _new(self) -> Path:
-        for name in ("cur", "new", "tmp"):
-            (self.folder / name).mkdir(parents=True, exist_ok=True)
-        return self.folder / "new"
 
 
 def counted(letters: Iterable[Letter]) -> Mapping[tuple[str, int, str], int]:
