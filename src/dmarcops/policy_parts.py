@@ -11,7 +11,10 @@ from dmarcops.errors import ConfigError
 from dmarcops.flows.advance import Stepping
 from dmarcops.flows.domains import DomainSettings
 from dmarcops.flows.policy import Governed, Policies
+from dmarcops.flows.policy_evidence import name_sources
 from dmarcops.flows.policy_settings import PolicySettings
+from dmarcops.policy.evidence import Context
+from dmarcops.policy.window import window_before
 from dmarcops.report.align import suffix_list
 from dmarcops.rotation_parts import Parts, domain_key, user
 
@@ -53,6 +56,15 @@ class PolicyParts:
             auto_rollback=policy.auto_rollback,
         )
 
+    def brand(self, domain: str) -> str:
+        """
+        Give whose domain it is, for reports of several.
+
+        Raises:
+            ConfigError: Its section cannot be used.
+        """
+        return self.config.read(("domains", domain_key(self.config, domain)), DomainSettings).brand
+
     def policies(self) -> Policies:
         """
         Give what looks at policies.
@@ -67,6 +79,20 @@ class PolicyParts:
             organizational_domain=suffix_list(),
             trusting=wiring.trusts_unknown(self.config),
         )
+
+    def name_sources(self, governed: Sequence[Governed]) -> None:
+        """
+        Look up the names of some addresses that send mail of the domains, so that the evidence can name them.
+
+        Raises:
+            StoreError: The store cannot be read or written.
+        """
+        now = wiring.clock()
+        requests = {
+            each.domain: (window_before(now, days=each.window_days), Context(domain=each.domain)) for each in governed
+        }
+        trusting = wiring.trusts_unknown(self.config)
+        name_sources(self.parts.store, self.parts.resolver, requests, now, trusting=trusting)
 
     def stepping(self) -> Stepping:
         """Give what makes steps."""

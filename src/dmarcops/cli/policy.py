@@ -1,12 +1,14 @@
 """`policy`: how the DMARC policies stand, what comes next and why not yet; signatures, steps, steps back, holds."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dmarcops.cli.export import replacing
 from dmarcops.cli.options import FormatOption, opened_store
 from dmarcops.cli.output import Format, show, standard_output
 from dmarcops.cli.rotate import parts_of, raise_for
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from dmarcops.flows.policy_sign import Word
     from dmarcops.policy.signoff import Signoff
     from dmarcops.policy_parts import PolicyParts
+    from dmarcops.render.report import Report
     from dmarcops.store.engine import Store
 
 app = typer.Typer()
@@ -63,8 +66,9 @@ def plan(context: typer.Context, domains: _Domains = None, *, form: FormatOption
     problems: list[DmarcopsError] = []
     with opened_store(context) as store:
         parts = _parts(context, store)
-        policies = parts.policies()
-        outlooks = policies.look(list(_governed(parts, domains, problems)))
+        policies, governed = parts.policies(), list(_governed(parts, domains, problems))
+        parts.name_sources(governed)
+        outlooks = policies.look(governed)
         for each in outlooks:
             keep_shown(policies, each)
     if form is Format.JSON:
@@ -77,6 +81,37 @@ def plan(context: typer.Context, domains: _Domains = None, *, form: FormatOption
     else:
         with standard_output() as stream:
             stream.writelines(f"{line}\n" for each in outlooks for line in plan_lines(each))
+    raise_for([*problems, *(problem for each in outlooks for problem in each.problems)])
+
+
+@policy_app.command()
+def report(
+    context: typer.Context,
+    domains: _Domains = None,
+    *,
+    out: Annotated[
+        Path, typer.Option("--out", metavar="FILE", help="Write to this .html, .pdf, .md or .json.", show_default=False)
+    ],
+    title: Annotated[str, typer.Option("--title", metavar="TEXT", help="What stands above it.")] = "",
+) -> None:
+    """Write the sign-off report of a domain, or one report of several, to be read and signed by people."""
+    from dmarcops.flows.policy_report import fleet_of, report_of
+    from dmarcops.flows.policy_sign import show as keep_shown
+    from dmarcops.policy.signoff_report import SignoffReport
+
+    rendered = _renderer(out)
+    problems: list[DmarcopsError] = []
+    with opened_store(context) as store:
+        parts = _parts(context, store)
+        policies, governed = parts.policies(), list(_governed(parts, domains, problems))
+        parts.name_sources(governed)
+        outlooks = policies.look(governed)
+        for each in outlooks:
+            keep_shown(policies, each)
+        reports = [report_of(store, each, brand=parts.brand(each.domain), title=title) for each in outlooks]
+    one = reports[0] if len(reports) == 1 and isinstance(reports[0], SignoffReport) else None
+    with replacing(out) as file:
+        file.write(rendered(one or fleet_of(reports, title=title)))
     raise_for([*problems, *(problem for each in outlooks for problem in each.problems)])
 
 
@@ -98,6 +133,7 @@ def sign(
     with opened_store(context) as store:
         parts = _parts(context, store)
         (governed,) = _governed_all(parts, [domain])
+        parts.name_sources([governed])
         signoff = sign_step(parts.policies(), governed, _word(by, comment), digest=digest)
     _show_signoff(signoff, governed.rules.signing.signers, form)
 
@@ -115,7 +151,12 @@ def advance(
     problems: list[DmarcopsError] = []
     with opened_store(context) as store:
         parts = _parts(context, store)
-        stepped = list(parts.stepping().advance(list(_governed(parts, domains, problems)), dry_run=dry_run))
+        governed = list(_governed(parts, domains, problems))
+        if not dry_run:
+            parts.name_sources(governed)
+        stepped = list(parts.stepping().advance(governed, dry_run=dry_run))
+        if not dry_run and "notify" in parts.config.tables:
+            problems += _told(parts, store, stepped)
     _show_stepped(stepped, domains, form)
     problems += [problem for each in stepped for problem in each.problems]
     if strict:
@@ -202,6 +243,26 @@ def history(context: typer.Context, domains: _Domains = None, *, form: FormatOpt
         if x.event.action.startswith("policy-") and (not wanted or x.event.domain in wanted)
     ]
     show(_HISTORY, rows, form)
+
+
+def _renderer(out: Path) -> "Callable[[Report], bytes]":
+    """
+    Give what makes the form that a file's name ends in.
+
+    Raises:
+        ConfigError: It ends in none that is known.
+    """
+    from dmarcops.render import report
+
+    forms: dict[str, Callable[[Report], bytes]] = {
+        ".html": lambda given: report.as_html(given).encode(),
+        ".pdf": report.as_pdf,
+        ".md": lambda given: report.as_markdown(given).encode(),
+        ".json": lambda given: report.as_json(given).encode(),
+    }
+    if out.suffix.lower() not in forms:
+        raise ConfigError(f"--out: {out} ends in no form that is known", hint=f"known are: {', '.join(forms)}")
+    return forms[out.suffix.lower()]
 
 
 def _parts(context: typer.Context, store: "Store") -> "PolicyParts":
@@ -308,6 +369,19 @@ def _not_yet(stepped: "Stepped") -> Iterator[DmarcopsError]:
         if decision is not Decision.DONE:
             reasons = "; ".join(proposal.reasons) if proposal is not None else "DNS does not say"
             yield NotEnoughEvidence(decision.value, f"{stepped.domain}: {reasons}")
+
+
+def _told(parts: "PolicyParts", store: "Store", stepped: "Sequence[Stepped]") -> list[DmarcopsError]:
+    """Tell people what they should know; give why that could not be."""
+    from dmarcops import wiring
+    from dmarcops.flows.policy_notices import tell_of
+
+    try:
+        notifier, thresholds = wiring.notifier(parts.config)
+        tell_of(store, notifier, stepped, thresholds=thresholds, now=wiring.clock())
+    except DmarcopsError as error:
+        return [error]
+    return []
 
 
 def _show_signoff(signoff: "Signoff", needed: int, form: Format) -> None:

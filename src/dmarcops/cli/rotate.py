@@ -11,10 +11,10 @@ import typer
 
 from dmarcops import config
 from dmarcops.cli.faults import fault_of
-from dmarcops.cli.neutralise import visible
 from dmarcops.cli.options import FormatOption, invocation_of, opened_store
 from dmarcops.cli.output import Format, show, standard_output
 from dmarcops.errors import ConfigError, DmarcopsError, Refused
+from dmarcops.neutralise import visible
 
 if TYPE_CHECKING:
     from dmarcops.dkim.lifecycle import Effect, Key, Orders, Reason

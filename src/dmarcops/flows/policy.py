@@ -192,9 +192,7 @@ class Policies:
         names = [governed.domain for governed in domains]
         now = self.clock()
         published = ask(self.resolver, names, self.organizational_domain)
-        found = {name: each.octets for name, each in published.items() if each.octets is not None}
-        policies.note_seen(self.store, found, now)
-        stored = policies.load(self.store, names)
+        stored = self._noted(published, policies.load(self.store, names), now)
         signed = signoffs.unused(self.store, {name: _used(each) for name, each in stored.items()})
         outlooks = [
             Outlook(
@@ -207,6 +205,17 @@ class Policies:
             for governed in domains
         ]
         return self._with_evidence(outlooks, now)
+
+    def _noted(
+        self, published: Mapping[str, Published], stored: Mapping[str, DomainPolicy], now: datetime
+    ) -> Mapping[str, DomainPolicy]:
+        """Note the records that are not those that were seen last."""
+        found = {name: each.octets for name, each in published.items() if each.octets is not None}
+        new = {name: octets for name, octets in found.items() if [x.record for x in stored[name].seen[-1:]] != [octets]}
+        if not new:
+            return stored
+        policies.note_seen(self.store, new, now)
+        return {**stored, **policies.load(self.store, new)}
 
     def _with_evidence(self, outlooks: Sequence[Outlook], now: datetime) -> tuple[Outlook, ...]:
         known = [outlook for outlook in outlooks if outlook.octets is not None]

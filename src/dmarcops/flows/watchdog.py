@@ -49,12 +49,26 @@ def keep_watch(
     """
     with suppress(Refused), store.exclusive("notices"):
         judged = judge(_facts(store, thresholds, mailboxes, now), thresholds, now)
-        news = due(judged, load_told(store), thresholds.repeat_after, now)
-        if news.notices:
-            notifier.tell(*message(news.notices))
-            save_told(store, news.opened, news.closed, now)
-        return news.notices
+        return tell(store, notifier, judged, thresholds=thresholds, now=now)
     return ()
+
+
+def tell(
+    store: Store, notifier: Notifier, judged: Collection[Notice], *, thresholds: Thresholds, now: datetime
+) -> tuple[Notice, ...]:
+    """
+    Tell what of a judgement a person does not know yet, and note that; the caller holds the lock `notices`.
+
+    Raises:
+        StoreError: The store failed.
+        ConfigError: The notifier cannot be used as it is configured.
+        EdgeError: Nobody could be told; it is tried again the next time.
+    """
+    news = due(judged, load_told(store), thresholds.repeat_after, now)
+    if news.notices:
+        notifier.tell(*message(news.notices))
+        save_told(store, news.opened, news.closed, now)
+    return news.notices
 
 
 def _facts(store: Store, thresholds: Thresholds, mailboxes: Collection[str], now: datetime) -> Facts:
