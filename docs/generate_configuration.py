@@ -15,7 +15,7 @@ from pydantic.fields import FieldInfo
 
 from dmarcops.dns.resolver import Config as ResolverSettings
 from dmarcops.flows.domains import DkimSettings, DomainSettings
-from dmarcops.flows.policy_settings import PolicySettings
+from dmarcops.flows.policy_settings import PolicySettings, ProofSettings
 from dmarcops.mail.submission import Config as SubmissionSettings
 from dmarcops.wiring import adapters
 
@@ -30,6 +30,7 @@ SECTIONS = (
 TABLES: dict[str, type[BaseModel]] = {
     "resolver": ResolverSettings,
     "submission": SubmissionSettings,
+    "policy": ProofSettings,
     "domains.X": DomainSettings,
     "domains.X.dkim": DkimSettings,
     "domains.X.policy": PolicySettings,

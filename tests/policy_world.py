@@ -12,6 +12,7 @@ from dmarcops.flows.policy_sign import Word, resume, sign_step
 from dmarcops.policy.evidence import SourceKind
 from dmarcops.policy.gates import Thresholds
 from dmarcops.policy.journal import text_of
+from dmarcops.policy.proof import Ring
 from dmarcops.policy.record import Policy
 from dmarcops.policy.rules import Rules, Step
 from dmarcops.policy.rungs import RungName
@@ -55,6 +56,7 @@ class World:
     auto_rollback: bool = False
     boundary: Boundary = field(default_factory=Boundary)
     now: datetime = START
+    ring: Ring = field(default_factory=Ring)
 
     def __post_init__(self) -> None:
         self.dns = MortalDns(boundary=self.boundary)
@@ -137,6 +139,7 @@ class World:
             resolver=self.resolver,
             clock=lambda: self.now,
             organizational_domain=suffix_list(),
+            ring=self.ring,
         )
 
     @property

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 S = TypeVar("S", bound="Settings")
 
 FILE_NAME = "dmarcops.toml"
-SECTIONS = ("store", "mailboxes", "dns", "resolver", "submission", "notify", "signers", "keys", "domains")
+SECTIONS = ("store", "mailboxes", "dns", "resolver", "submission", "notify", "signers", "keys", "policy", "domains")
 SECRET_COMMAND_SECONDS = 60
 """How long a secret's command may take: a person may have to enter a passphrase."""
 

@@ -1,19 +1,22 @@
 """From the configuration to what the steps of policies work with. Decides nothing, and does no I/O."""
 
+import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from dmarcops import wiring
 from dmarcops.config import Config
 from dmarcops.dkim.domain_name import a_labels
-from dmarcops.errors import ConfigError
+from dmarcops.errors import ConfigError, UnsafeChangeError
 from dmarcops.flows.advance import Stepping
 from dmarcops.flows.domains import DomainSettings
 from dmarcops.flows.policy import Governed, Policies
 from dmarcops.flows.policy_evidence import name_sources
-from dmarcops.flows.policy_settings import PolicySettings
+from dmarcops.flows.policy_settings import PolicySettings, ProofSettings
 from dmarcops.policy.evidence import Context
+from dmarcops.policy.proof import Ring
 from dmarcops.policy.window import window_before
 from dmarcops.report.align import suffix_list
 from dmarcops.rotation_parts import Parts, domain_key, user
@@ -78,7 +81,20 @@ class PolicyParts:
             clock=wiring.clock,
             organizational_domain=suffix_list(),
             trusting=wiring.trusts_unknown(self.config),
+            ring=self.ring(),
         )
+
+    def ring(self) -> Ring:
+        """
+        Give the keys by which signatures are proved.
+
+        Raises:
+            ConfigError: A key cannot be read.
+            UnsafeChangeError: Others could have read the private one.
+        """
+        settings = self.config.read(("policy",), ProofSettings)
+        pem = _private_text(Path(settings.signing_key).expanduser()) if settings.signing_key else None
+        return Ring(pem, settings.trusted_keys)
 
     def name_sources(self, governed: Sequence[Governed]) -> None:
         """
@@ -110,3 +126,14 @@ def domains(config: Config, asked: Sequence[str]) -> tuple[str, ...]:
         return tuple(dict.fromkeys(domain_key(config, name, "policy") for name in asked))
     sections = config.tables.get("domains", {})
     return tuple(name for name, table in sections.items() if isinstance(table, dict) and "policy" in table)
+
+
+def _private_text(path: Path) -> bytes:
+    try:
+        if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+            raise UnsafeChangeError(
+                "signing-key", f"others may read {path}", hint=f"make another key, and close it: chmod 600 {path}"
+            )
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"[policy] signing_key: cannot read {path}: {error.strerror}") from error

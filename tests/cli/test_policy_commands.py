@@ -1,5 +1,6 @@
 """`policy` as a user calls it: what it prints, and how it ends. The zone is written by hand."""
 
+import json
 import os
 from collections.abc import Iterator
 from dataclasses import replace
@@ -19,6 +20,7 @@ from dmarcops.store.engine import Store
 from dmarcops.store.reports import record
 from program import Ended, Program
 from servers_dns import serve_dns
+from signing_keys import pem
 
 DOMAIN = "example.com"
 NAME = f"_dmarc.{DOMAIN}"
@@ -248,3 +250,76 @@ def test_every_form_is_printed(run: Program) -> None:
             assert ended.code == 0, ended.err
     assert run("policy", "status", "--format", "csv").out.startswith("domain,rung,next,")
     assert "min_reporters" in run("policy", "plan", "--format", "csv").out
+
+
+@pytest.mark.parametrize(("name", "begin"), [("a.html", b"<!"), ("a.pdf", b"%PDF"), ("a.md", b"# "), ("a.json", b"{")])
+def test_a_report_comes_out_in_four_forms(run: Program, name: str, begin: bytes) -> None:
+    seed(failing=10)
+    ended = run("policy", "report", DOMAIN, "--out", name)
+    assert (ended.code, ended.out) == (0, ""), ended.err
+    written = Path(name).read_bytes()
+    assert written.startswith(begin)
+    run("policy", "report", DOMAIN, "--out", name)
+    assert Path(name).read_bytes() == written, "the same facts give the same octets"
+
+
+def test_a_report_tells_of_signatures_steps_and_keys(run: Program, zone: Zone) -> None:
+    run("policy", "sign", DOMAIN, "--by", "Kim Doe", "--comment", "fine")
+    run("policy", "advance")
+    zone[NAME] = QUARANTINE
+    run("policy", "advance")
+    run("policy", "report", "--out", "a.json", "--title", "For the board")
+    told = json.loads(Path("a.json").read_text())
+    assert (told["domain"], told["title"]) == (DOMAIN, "For the board")
+    (step,) = told["steps"]
+    assert (step["before"], step["after"]) == (NONE.decode(), QUARANTINE.decode())
+    assert any("Kim Doe signed" in line for line in told["history"])
+    assert any("source-ack" in line for line in told["history"])
+
+
+def test_a_report_of_several_domains_has_those_that_cannot_be_looked_at(run: Program, zone: Zone) -> None:
+    path = Path("dmarcops.toml")
+    other = '[domains."example.net"]\ndns = "hand"\nbrand = "Net"\n[domains."example.net".policy]\n'
+    path.write_text(path.read_text() + other)
+    ended = run("policy", "report", "--out", "a.json")
+    assert ended.code == 1, "the zone of example.net has no server"
+    told = json.loads(Path("a.json").read_text())
+    assert [each["domain"] for each in told["domains"]] == [DOMAIN]
+    assert [(each["domain"], each["brand"]) for each in told["unknown"]] == [("example.net", "Net")]
+    digest = told["domains"][0]["digest"]
+    assert run("policy", "sign", DOMAIN, "--by", "Kim", "--digest", digest).code == 0
+    zone.is_silent = True
+    assert run("policy", "report", "example.net", "--out", "b.md").code == 1
+    assert "example.net" in Path("b.md").read_text()
+
+
+def test_a_report_in_a_form_that_nobody_knows_is_refused(run: Program) -> None:
+    ended = run("policy", "report", "--out", "report.docx")
+    assert (ended.code, "known are: .html, .pdf, .md, .json" in ended.err) == (2, True)
+    assert not Path("report.docx").exists()
+
+
+def test_people_are_told_where_that_is_configured(run: Program) -> None:
+    path = Path("dmarcops.toml")
+    path.write_text(path.read_text() + '[notify]\nurls = ["json://127.0.0.1:1"]\n')
+    ended = run("policy", "advance")
+    assert ended.code == 1
+    assert "nobody has signed" in ended.out, "what was done is shown all the same"
+    assert run("policy", "advance", "--dry-run").code == 0
+
+
+def test_a_signing_key_proves_signatures_and_has_to_be_closed(run: Program) -> None:
+    Path("key.pem").write_bytes(pem("s1", "ed25519"))
+    path = Path("dmarcops.toml")
+    path.write_text(path.read_text() + '[policy]\nsigning_key = "key.pem"\n')
+    Path("key.pem").chmod(0o640)
+    ended = run("policy", "sign", DOMAIN, "--by", "Kim")
+    assert (ended.code, "others may read key.pem" in ended.err) == (3, True)
+    Path("key.pem").chmod(0o600)
+    assert run("policy", "sign", DOMAIN, "--by", "Kim").code == 0
+    assert run("policy", "status", "--format", "json").json[0]["decision"] == "ready"
+    Path("key.pem").write_bytes(pem("s2", "ed25519"))
+    assert run("policy", "status", "--format", "json").json[0]["decision"] == "unsigned"
+    Path("key.pem").unlink()
+    ended = run("policy", "status")
+    assert (ended.code, "cannot read key.pem" in ended.err) == (2, True)

@@ -8,12 +8,14 @@ from sqlalchemy import update
 
 from dmarcops.errors import ConfigError, Refused
 from dmarcops.flows.policy_sign import show
+from dmarcops.policy.proof import Ring
 from dmarcops.policy.signoff import SigningRules
 from dmarcops.policy.stepper import Decision
 from dmarcops.store import audit, signoffs
 from dmarcops.store.engine import Store
 from dmarcops.store.tables import TABLES
 from policy_world import DAY, DOMAIN, NONE, PAYROLL, RULES, STRANGER, World
+from signing_keys import pem as key_of
 
 
 @pytest.fixture
@@ -164,3 +166,20 @@ def test_what_nobody_has_signed_is_forgotten_after_a_while(world: World) -> None
     shown(world)
     assert signoffs.find(world.store, DOMAIN, digest) is not None
     assert signoffs.find(world.store, DOMAIN, unsigned) is None
+
+
+def test_where_signatures_are_to_be_proved_a_name_is_not_enough(world: World) -> None:
+    ours = Ring(key_of("s1", "ed25519"))
+    world.sign()
+    assert decision(world) is Decision.READY
+    world.ring = ours
+    assert "the signature of Kim is not proved" in reasons(world)
+    assert world.advance().change is None
+    world.sign("Robin", digest=shown(world))
+    assert decision(world) is Decision.UNSIGNED, "what nobody proved stays under it"
+    world.now += DAY
+    world.sign("Robin")
+    assert decision(world) is Decision.READY
+    world.rules = replace(RULES, require_signature=False)
+    world.ring = Ring(key_of("s2", "ed25519"))
+    assert decision(world) is Decision.READY, "no signature is asked for, and so no proof"

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 from shutil import get_terminal_size
 from typing import TYPE_CHECKING
 
-from dmarcops.cli.neutralise import visible
 from dmarcops.cli.table import lines_of
+from dmarcops.neutralise import visible
 from dmarcops.policy.record import MAX_PCT
 from dmarcops.policy.rungs import Receiver, effects, rung_of
 from dmarcops.policy.stepper import prices

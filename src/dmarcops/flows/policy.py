@@ -7,7 +7,7 @@ The one thing that is written is which record was seen since when.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cached_property
 from itertools import pairwise
@@ -19,6 +19,7 @@ from dmarcops.flows.policy_dns import Published, ask, shown
 from dmarcops.flows.policy_evidence import Requests, gather
 from dmarcops.policy.evidence import Context, Evidence
 from dmarcops.policy.journal import Change, standing, text_of, under_way, undoable
+from dmarcops.policy.proof import Ring
 from dmarcops.policy.record import Policy, Record, parse_record
 from dmarcops.policy.rules import Rules
 from dmarcops.policy.stepper import Decision, Proposal, price_of_next, propose
@@ -32,6 +33,8 @@ from dmarcops.store.policies import DomainPolicy, Seen
 from dmarcops.store.signoffs import Signed
 
 _POLICY_TAGS = ("p", "sp", "np", "t", "pct")
+_GRAVEST = (Decision.HELD, Decision.BLOCKED, Decision.WAIT, Decision.UNSIGNED)
+"""What is shown of several decisions, when something beside the stepper's facts stands in the way."""
 _WATCHED = timedelta(days=28)
 """How much mail since a step is looked at: the end of it decides, and a step may have been long ago."""
 
@@ -59,7 +62,8 @@ class Outlook:
 
     `octets` is the record that was judged: what is in DNS, or was seen last when DNS cannot tell; None when nothing is
     known. `judged` is what the stepper says by the facts alone, `proposal` the same with all that stands in the way.
-    `watch` is how mail fares since our last step, when one of ours stands.
+    `watch` is how mail fares since our last step, when one of ours stands. `unproved` says which signatures no trusted key
+    has proved.
     """
 
     governed: Governed
@@ -70,6 +74,7 @@ class Outlook:
     judged: Proposal | None = None
     watch: Watch | None = None
     signed: Signed | None = None
+    unproved: tuple[str, ...] = ()
 
     @property
     def domain(self) -> str:
@@ -115,9 +120,8 @@ class Outlook:
         obstacles = list(self._obstacles())
         if not obstacles:
             return self.judged
-        decision = self.judged.decision
-        if decision is not Decision.HELD:
-            decision = obstacles[0][0]
+        decisions = {decision for decision, _ in obstacles} | {self.judged.decision}
+        decision = next((each for each in _GRAVEST if each in decisions), self.judged.decision)
         reasons = (*(reason for _, reason in obstacles), *self.judged.reasons)
         return replace(self.judged, decision=decision, reasons=reasons)
 
@@ -150,6 +154,8 @@ class Outlook:
             yield Decision.WAIT, f"a change of {change.decided_at:%Y-%m-%d %H:%M} UTC is not on every server yet"
         elif problem is not None:
             yield Decision.BLOCKED, f"{problem}; what is judged is the record that was seen last"
+        if self.governed.rules.require_signature and self.judged is not None and self.judged.next is not None:
+            yield from ((Decision.UNSIGNED, reason) for reason in self.unproved)
         if self.is_failing and self.watch is not None:
             yield Decision.BLOCKED, f"since the last step mail suffers: {'; '.join(self.watch.reasons)}"
 
@@ -174,6 +180,7 @@ class Policies:
         clock: Tells the time.
         organizational_domain: Of a name.
         trusting: Whether reports of whose carrier mail nothing is known count.
+        ring: By which keys signatures are proved.
     """
 
     store: Store
@@ -181,6 +188,7 @@ class Policies:
     clock: Callable[[], datetime]
     organizational_domain: OrganizationalDomain
     trusting: bool = False
+    ring: Ring = field(default_factory=Ring)
 
     def look(self, domains: Sequence[Governed]) -> tuple[Outlook, ...]:
         """
@@ -201,10 +209,14 @@ class Policies:
                 published=published[governed.domain],
                 octets=_judged_octets(published[governed.domain], stored[governed.domain]),
                 signed=signed.get(governed.domain),
+                unproved=self._unproved(signed.get(governed.domain)),
             )
             for governed in domains
         ]
         return self._with_evidence(outlooks, now)
+
+    def _unproved(self, signed: Signed | None) -> tuple[str, ...]:
+        return () if signed is None else self.ring.unproved(signed.signoff, signed.proofs)
 
     def _noted(
         self, published: Mapping[str, Published], stored: Mapping[str, DomainPolicy], now: datetime
@@ -260,7 +272,7 @@ def _judged(outlook: Outlook, evidence: Evidence, lately: Mapping[str, Evidence]
         rules,
         now,
         hold=outlook.stored.hold,
-        signoff=None if outlook.signed is None else outlook.signed.signoff,
+        signoff=None if outlook.signed is None or outlook.unproved else outlook.signed.signoff,
     )
     return replace(outlook, evidence=evidence, judged=judged, watch=watched)
 

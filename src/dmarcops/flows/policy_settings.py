@@ -24,6 +24,15 @@ SubdomainPolicy = Policy | Literal["keep"]
 """What is written for subdomains; `keep` leaves what is published."""
 
 
+class ProofSettings(Settings):
+    """Section `[policy]`: how signatures are proved."""
+
+    signing_key: str = ""
+    """A file with an Ed25519 private key that nobody else may read: `sign` proves signatures with it."""
+    trusted_keys: tuple[str, ...] = ()
+    """Public keys, each the Base64 of its 32 octets: one of these or `signing_key` has to prove a signature."""
+
+
 class StepSettings(Settings):
     """One entry of `schedule` of `[domains.X.policy]`."""
 

@@ -65,7 +65,8 @@ def sign_step(looked: Policies, governed: Governed, word: Word, *, digest: str =
             return signoff
         at = word.at.replace(microsecond=0)
         signed = sign(signoff, by=by, at=at, comment=storable(word.comment))
-        signoffs.sign(looked.store, signed, who=word.who, proof="", adopted=_adopted(outlook, word), now=at)
+        proof = looked.ring.prove(signed.signatures[-1].seal)
+        signoffs.sign(looked.store, signed, who=word.who, proof=proof, adopted=_adopted(outlook, word), now=at)
         return signed
 
 
@@ -101,7 +102,7 @@ def _signoff(looked: Policies, outlook: Outlook, current: Statement, digest: str
             hint = f"`dmarcops policy plan {outlook.domain}` shows what there is now: {current.digest}"
             raise Refused("digest", f"the facts have moved away from {digest}: {'; '.join(moved)}", hint=hint)
         return shown.signoff
-    if not digest and outlook.signed is not None:
+    if not digest and outlook.signed is not None and not outlook.unproved:
         begun = outlook.signed.signoff
         is_valid = looked.clock() < begun.signatures[-1].at + outlook.governed.rules.signing.valid_for
         if is_valid and not _moved(begun, current, outlook):

@@ -137,8 +137,8 @@ class FleetReport:
     title: str = ""
 
     def by_brand(self) -> tuple[SignoffReport, ...]:
-        """Give the reports in the order in which they are shown: by brand, then by domain."""
-        return tuple(sorted(self.reports, key=lambda report: (report.brand, report.domain)))
+        """Give the reports in the order in which they are shown: by brand, then by domain; last those without brand."""
+        return tuple(sorted(self.reports, key=lambda report: (not report.brand, report.brand, report.domain)))
 
     def as_json(self) -> dict[str, Any]:
         """Give what is printed: the reports of the domains, and those that could not be looked at."""

@@ -7,6 +7,11 @@ The same report gives the same octets in each form; a PDF does so with the same 
 import json
 
 from dmarcops.policy.signoff_report import FleetReport, SignoffReport
+from dmarcops.render import fleet, signoff
+from dmarcops.render.document import Document
+from dmarcops.render.html import page
+from dmarcops.render.markdown import markdown
+from dmarcops.render.pdf import pdf
 
 Report = SignoffReport | FleetReport
 """What can be rendered."""
@@ -19,12 +24,12 @@ def as_json(report: Report) -> str:
 
 def as_html(report: Report) -> str:
     """Give a report as one HTML page that needs nothing else: no script, no font, no picture from elsewhere."""
-    raise NotImplementedError
+    return page(_document(report))
 
 
 def as_markdown(report: Report) -> str:
     """Give a report as Markdown, with tables as GitHub has them."""
-    raise NotImplementedError
+    return markdown(_document(report))
 
 
 def as_pdf(report: Report) -> bytes:
@@ -35,4 +40,8 @@ def as_pdf(report: Report) -> bytes:
         ConfigError: WeasyPrint is not installed, the extra `pdf`.
         EdgeError: The system lacks the libraries that it needs.
     """
-    raise NotImplementedError
+    return pdf(as_html(report))
+
+
+def _document(report: Report) -> Document:
+    return signoff.document(report) if isinstance(report, SignoffReport) else fleet.document(report)
