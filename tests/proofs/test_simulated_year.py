@@ -343,9 +343,10 @@ def detail_of_silence(life: Life, day: int) -> str:
 BREAKING = Plot(aligned_from=0, campaign=range(5, 60), loud=range(0), silent_from=99, broken=range(40, 50))
 SHORTER = {0: RECORD, 15: QUARANTINE, 29: REJECT, 42: QUARANTINE, 72: REJECT}
 """
-The first step waits for two weeks of reports, whoever is left out. After reject, signatures break on days 40 to 49; two
-reporters are known to say so on day 42, and the record is put back. It is time again after two weeks, on day 56; the
-window of 21 days that ends two days ago has no day of the break from 50 + 21 + 1 = 72 on.
+The first step waits for two weeks of reports, whoever is left out. After reject, signatures break on days 40 to 49: one
+such day in a week leaves more than 90 % of DKIM passes, two do not, so that on day 42 the record is put back. It is
+time again after two weeks, on day 56; but the window of 21 days that ends two days ago has none of the days of the
+break from 50 + 21 + 1 = 72 on.
 """
 
 
