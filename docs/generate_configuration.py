@@ -86,7 +86,7 @@ def _tables(field: FieldInfo) -> Iterator[type[BaseModel]]:
 def _default(field: FieldInfo) -> str:
     if field.is_required():
         return "required"
-    text = _text(field.get_default(call_default_factory=False))
+    text = "" if field.default_factory else _text(field.default)
     return f"`{text}`" if text else ""
 
 

@@ -106,9 +106,27 @@ class Parts:
         Raises:
             ConfigError: There are none, or they cannot be used.
         """
-        key = domain_key(self.config, name)
-        settings = self.config.read(("domains", key), DomainSettings)
-        return settings, self.config.read(("domains", key, "dkim"), DkimSettings)
+        settings = self.domain_settings(name)
+        return settings, self.config.read(("domains", domain_key(self.config, name), "dkim"), DkimSettings)
+
+    def domain_settings(self, name: str) -> DomainSettings:
+        """
+        Give the settings of a domain that are not of its keys alone.
+
+        Raises:
+            ConfigError: There are none, or they cannot be used.
+        """
+        return self.config.read(("domains", domain_key(self.config, name)), DomainSettings)
+
+    @property
+    def submission(self) -> SmtpSubmission:
+        """
+        Who sends for us.
+
+        Raises:
+            ConfigError: There is no `[submission]`, or it cannot be used.
+        """
+        return SmtpSubmission(self.config.read(("submission",), SubmissionSettings))
 
     def outside(self, name: str) -> Outside:
         """

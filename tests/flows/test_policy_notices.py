@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from dmarcops.errors import MailError
-from dmarcops.flows.notices import Thresholds
 from dmarcops.flows.policy_notices import LATE_AFTER, tell_of
+from dmarcops.settings import NoticeSettings
 from dmarcops.store.engine import Store
 from fakes import NAMESERVERS
 from policy_world import DAY, NAME, NONE, World
 
-THRESHOLDS = Thresholds(
+THRESHOLDS = NoticeSettings(
     failing_runs=3, silent_after=3 * DAY, rejected_rate=0.1, rejected_min=10, repeat_after=timedelta(days=3)
 )
 

@@ -10,12 +10,13 @@ from datetime import datetime, timedelta
 
 from dmarcops.errors import Refused
 from dmarcops.flows.advance import Stepped
-from dmarcops.flows.notices import Notice, Thresholds, harmless
+from dmarcops.flows.notices import Notice, harmless
 from dmarcops.flows.watchdog import tell
 from dmarcops.policy.journal import Change, Kind, standing, text_of
 from dmarcops.policy.stepper import Decision
 from dmarcops.policy.watch import Outcome
 from dmarcops.ports import Notifier
+from dmarcops.settings import NoticeSettings
 from dmarcops.store.engine import Store
 from dmarcops.store.notices import load_told
 
@@ -27,7 +28,7 @@ _STEP = "policy-step "
 
 
 def tell_of(
-    store: Store, notifier: Notifier, stepped: Sequence[Stepped], *, thresholds: Thresholds, now: datetime
+    store: Store, notifier: Notifier, stepped: Sequence[Stepped], *, thresholds: NoticeSettings, now: datetime
 ) -> tuple[Notice, ...]:
     """
     Tell what is to be told now, and return that; does nothing while another program is at it.
@@ -48,7 +49,7 @@ def tell_of(
         told = load_told(store)
         judged = [notice for each in stepped for notice in notices(each, now)]
         new = [notice for notice in judged if not (notice.key.startswith(_STEP) and notice.key in told)]
-        return tell(store, notifier, new, thresholds=thresholds, now=now)
+        return tell(store, notifier, new, repeat_after=thresholds.repeat_after, now=now)
     return ()
 
 

@@ -21,7 +21,7 @@ from dmarcops.errors import ConfigError, StoreError
 from dmarcops.store.faults import shown, store_error
 from dmarcops.store.locks import held
 
-HEAD = "0006"
+HEAD = "0007"
 """The newest revision of the schema that this program knows."""
 REVISIONS = frozenset({"0001", "0002", "0003", "0004", "0005", HEAD})
 """All revisions that this program can bring up to `HEAD`."""

@@ -407,6 +407,25 @@ class NoticeRow(Row, table=True):
     still_open: bool
 
 
+class ConcernRow(Row, table=True):
+    """Something that is not as it should be, as `concerns.Concern` has it; `runs` counts the runs that found it so."""
+
+    __tablename__ = "concern"
+
+    key: str = Field(primary_key=True)
+    subject: str
+    domain: str
+    kind: str
+    selector: str
+    title: str
+    text: str
+    is_transient: bool
+    is_event: bool
+    since: datetime = Field(sa_type=MOMENT)
+    runs: int
+    ended_at: datetime | None = Field(sa_type=MOMENT)
+
+
 class DkimDomainRow(Row, table=True):
     """A domain that there are keys of; `revision` counts the saves, `last_run` is when the last one was."""
 
