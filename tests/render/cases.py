@@ -163,6 +163,20 @@ def many() -> SignoffReport:
     return report(found, of(found, rules=Rules(schedule=schedule)))
 
 
+def crowded() -> SignoffReport:
+    """As much as there can be on the first page: a schedule of twelve steps, five signers, every gate closed."""
+    ramp = [Step(rung=RungName.QUARANTINE_PCT, pct=pct, duration=timedelta(days=3)) for pct in range(10, 91, 10)]
+    schedule = (Step(rung=RungName.NONE), *ramp, Step(rung=RungName.QUARANTINE), Step(rung=RungName.REJECT))
+    made = blocked()
+    rules = Rules(schedule=schedule, signing=SigningRules(signers=5))
+    record = f"v=DMARC1; p=quarantine; pct=50; rua=mailto:dmarc@{LONG}"
+    found = replace(made.evidence, context=replace(made.evidence.context, domain=LONG))
+    proposal = of(found, record=record, rules=rules, signers=["W" * 120 + f" {at}" for at in range(4)])
+    endless = ["somebody else changed the record: " + "W" * 400] * 9
+    proposal = replace(proposal, domain=LONG, reasons=(*endless, *proposal.reasons))
+    return replace(report(found, proposal), brand="W" * 120, title="W" * 120)
+
+
 LONG = ".".join(["a" * 63, "b" * 63, "c" * 63, "d" * 53, "example"])
 """A domain name of 253 characters, the longest."""
 
@@ -277,7 +291,9 @@ def hostile() -> SignoffReport:
     )
 
 
-CASES = {made.__name__: made for made in (usual, ready, blocked, held, done, empty, many, long, world, hostile)}
+CASES = {
+    made.__name__: made for made in (usual, ready, blocked, held, done, empty, many, long, crowded, world, hostile)
+}
 
 
 def fleet() -> FleetReport:

@@ -33,8 +33,6 @@ from dmarcops.store.policies import DomainPolicy, Seen
 from dmarcops.store.signoffs import Signed
 
 _POLICY_TAGS = ("p", "sp", "np", "t", "pct")
-_GRAVEST = (Decision.HELD, Decision.BLOCKED, Decision.WAIT, Decision.UNSIGNED)
-"""What is shown of several decisions, when something beside the stepper's facts stands in the way."""
 _WATCHED = timedelta(days=28)
 """How much mail since a step is looked at: the end of it decides, and a step may have been long ago."""
 
@@ -62,8 +60,8 @@ class Outlook:
 
     `octets` is the record that was judged: what is in DNS, or was seen last when DNS cannot tell; None when nothing is
     known. `judged` is what the stepper says by the facts alone, `proposal` the same with all that stands in the way.
-    `watch` is how mail fares since our last step, when one of ours stands. `unproved` says which signatures no trusted key
-    has proved.
+    `watch` is how mail fares since our last step, when one of ours stands. `unproved` says which signatures lack the
+    proof of a trusted key.
     """
 
     governed: Governed
@@ -117,13 +115,19 @@ class Outlook:
         """What comes next, and all that stands in the way."""
         if self.judged is None:
             return None
-        obstacles = list(self._obstacles())
-        if not obstacles:
-            return self.judged
-        decisions = {decision for decision, _ in obstacles} | {self.judged.decision}
-        decision = next((each for each in _GRAVEST if each in decisions), self.judged.decision)
-        reasons = (*(reason for _, reason in obstacles), *self.judged.reasons)
+        obstacles, decision = list(self._obstacles()), self.judged.decision
+        if obstacles and decision is not Decision.HELD:
+            decision = obstacles[0][0]
+        reasons = (*(reason for _, reason in obstacles), *self.unproved_reasons, *self.judged.reasons)
         return replace(self.judged, decision=decision, reasons=reasons)
+
+    @property
+    def unproved_reasons(self) -> tuple[str, ...]:
+        """Why signatures do not count, where they are asked for."""
+        is_asked_for = (
+            self.governed.rules.require_signature and self.judged is not None and self.judged.next is not None
+        )
+        return self.unproved if is_asked_for else ()
 
     @property
     def price(self) -> WhatIf | None:
@@ -154,8 +158,6 @@ class Outlook:
             yield Decision.WAIT, f"a change of {change.decided_at:%Y-%m-%d %H:%M} UTC is not on every server yet"
         elif problem is not None:
             yield Decision.BLOCKED, f"{problem}; what is judged is the record that was seen last"
-        if self.governed.rules.require_signature and self.judged is not None and self.judged.next is not None:
-            yield from ((Decision.UNSIGNED, reason) for reason in self.unproved)
         if self.is_failing and self.watch is not None:
             yield Decision.BLOCKED, f"since the last step mail suffers: {'; '.join(self.watch.reasons)}"
 

@@ -16,6 +16,7 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 58, 12, 14, 42
 _MAX_DATES = 8
 _STEPS_OF_RATE = (0.9, 0.5, 0.0)
 """Where the scale of a rate may begin: at the highest that is below all of it."""
+_HATCHED = " Days hatched over the full height have none."
 OTHER = "other"
 DISPOSITIONS = {
     "pass": "passed",
@@ -148,8 +149,8 @@ def pass_rate(evidence: Evidence, threshold: float | None) -> Chart | None:
     if not rates:
         return None
     days = _Days(evidence.window.begin, evidence.window.end)
-    lowest = min(rates.values())
-    base = next(step for step in _STEPS_OF_RATE if min(lowest, threshold or lowest) >= step)
+    lowest = min(rates.values() if threshold is None else (*rates.values(), threshold))
+    base = next(step for step in _STEPS_OF_RATE if lowest >= step)
 
     def height(rate: float) -> float:
         return _level((rate - base) / (1 - base))
@@ -163,7 +164,7 @@ def pass_rate(evidence: Evidence, threshold: float | None) -> Chart | None:
         description=(
             f"Share of the mail of acknowledged sources with an aligned pass, {len(rates)} days with such mail of"
             f" {days.count}. Lowest on {worst.isoformat()}: {rates[worst]:.1%}."
-            f" The scale begins at {base:.0%}. Hatched: days without such mail."
+            f" The scale begins at {base:.0%}.{_HATCHED if len(rates) < days.count else ''}"
         ),
         across="day (month-day, UTC)",
         up="aligned pass",
@@ -198,7 +199,9 @@ def dispositions(evidence: Evidence) -> Chart | None:
     return Chart(
         name="dispositions",
         title="What receivers did, by day",
-        description=f"Messages of all sources by disposition, in all: {told}. Hatched: days without reports.",
+        description=(
+            f"Messages of all sources by disposition, in all: {told}.{_HATCHED if len(parts) < days.count else ''}"
+        ),
         across="day (month-day, UTC)",
         up="messages",
         dates=days.labels(),

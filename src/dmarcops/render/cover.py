@@ -1,6 +1,7 @@
 """The page for management of a domain's report: where it is, what is next, whether that is safe, who signs."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from dmarcops.policy.evidence import ratio
 from dmarcops.policy.record import Policy
@@ -33,10 +34,12 @@ from dmarcops.render.wording import (
     threshold_of,
 )
 
-_OBSTACLES = 5
+_OBSTACLES = 4
 """What the first page has room for; the rest is among the findings."""
-_LINES = 4
-_REASON = 150
+_LINES = 3
+_RUNGS = 7
+_SIGNER = 28
+_REASON = 80
 _IN_FULL = "The rest is under open findings."
 
 
@@ -46,9 +49,16 @@ def cover(facts: Facts) -> Cover:
         verdict=facts.answer,
         figures=figures(facts),
         sections=tuple(_sections(facts)),
-        ladder=tuple(Rung(step_name(x.step), when(facts, x), x.place) for x in facts.schedule),
-        signatures=facts.lines[-_LINES:],
+        ladder=tuple(Rung(step_name(x.step), when(facts, x), x.place) for x in _in_sight(facts.schedule)),
+        signatures=tuple(replace(x, name=shortened(x.name, _SIGNER)) for x in facts.lines[-_LINES:]),
     )
+
+
+def _in_sight(schedule: tuple[Dated, ...]) -> tuple[Dated, ...]:
+    """Give as many steps as there is room for, those around the next one."""
+    at = next((at for at, x in enumerate(schedule) if x.place == "next"), len(schedule))
+    begin = max(0, min(at - _RUNGS // 2, len(schedule) - _RUNGS))
+    return schedule[begin : begin + _RUNGS]
 
 
 def when(facts: Facts, dated: Dated) -> str:
@@ -116,9 +126,9 @@ def _step_in_words(facts: Facts) -> str:
 
 
 _MEANT = {
-    Verdict.LEGITIMATE_FAILING: "Mail of acknowledged senders that fails: it is lost unless it is put right.",
-    Verdict.UNKNOWN: "Nobody has said who they are: forwarders and mailing lists among them. To be looked at.",
-    Verdict.SPOOF: "Denied senders. This is what the policy is for.",
+    Verdict.LEGITIMATE_FAILING: "Of acknowledged senders: lost unless it is put right.",
+    Verdict.UNKNOWN: "Of forwarders, lists, strangers: to be looked at.",
+    Verdict.SPOOF: "Of denied senders: what the policy is for.",
 }
 
 

@@ -286,7 +286,10 @@ def _over_time(report: SignoffReport) -> Iterator[Block]:
             Cell(f"{day.messages:,}"),
             Cell(f"{day.acknowledged:,}"),
             Cell(percent(ratio(day.passed, day.acknowledged))),
-            Cell(", ".join(f"{name} {number:,}" for name, number in sorted(day.dispositions.items())) or NOTHING),
+            Cell(
+                ", ".join(f"{name} {number:,}" for name, number in sorted(day.dispositions.items()) if number)
+                or NOTHING
+            ),
         )
         for day in evidence.daily
     ]

@@ -145,7 +145,7 @@ class Facts:
 
     def _answer(self) -> tuple[str, Tone, str]:
         proposal, closed = self.report.proposal, len(self.closed)
-        met = f"{closed} of {count(len(proposal.gates), 'condition is', 'conditions are')} not met."
+        met = f"{closed} of {count(len(proposal.gates), 'condition')} {'is' if closed == 1 else 'are'} not met."
         if proposal.decision is Decision.DONE:
             return "Yes", Tone.GOOD, f"There is no further step: {proposal.reasons[0]}."
         if closed or self.record_next is None:

@@ -32,23 +32,23 @@ from dmarcops.render.document import (
 )
 from dmarcops.render.document import Verdict as Answer
 from dmarcops.render.facts import Facts
+from dmarcops.render.signoff import NAME
 from dmarcops.render.wording import DECISIONS, NOTHING, RUNGS, count, long_date, percent, shortened, step_name
 
 TITLE = "DMARC policies"
-_NAME = 60
 _NO_BRAND = "Domains without a brand"
 
 
 def document(report: FleetReport) -> Document:
     """Give the document of a report."""
     facts = tuple(Facts(each) for each in report.by_brand())
-    title = report.title or TITLE
+    title = shortened(report.title or TITLE, NAME)
     subject = count(len(facts) + len(report.unknown), "domain")
     return Document(
         title=title,
         subject=report.brand or subject,
         period=f"{subject}: {_period(facts)}" if report.brand else _period(facts),
-        running=" \N{MIDDLE DOT} ".join(shortened(text, _NAME) for text in (title, report.brand) if text),
+        running=f"{title} \N{MIDDLE DOT} {shortened(report.brand, NAME)}" if report.brand else title,
         cover=_cover(facts, report),
         sections=tuple(_sections(facts, report)),
     )

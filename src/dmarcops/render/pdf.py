@@ -5,41 +5,35 @@ The octets depend on the page, the version of WeasyPrint and the fonts that are 
 file's identifier is made of the page, and no time is in it.
 """
 
-from collections.abc import Callable
 from hashlib import sha256
-from typing import Any, NoReturn
+from types import ModuleType
 
 from dmarcops.errors import ConfigError, EdgeError
 
 _INSTALL = "pip install 'dmarcops[pdf]'"
-_PACKAGES = "libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0 fonts-noto-core"
+_PACKAGES = "libpangoft2-1.0-0 libharfbuzz-subset0 fonts-noto-core"
 
 
 def pdf(page: str) -> bytes:
     """
-    Give the PDF of an HTML page.
+    Give the PDF of an HTML page; whatever it asks for from elsewhere is not fetched.
 
     Raises:
         ConfigError: WeasyPrint is not installed.
         EdgeError: The system lacks a library that it needs.
     """
-    html = _weasyprint()
+    weasyprint = _weasyprint()
     identifier = sha256(page.encode()).hexdigest()[:32].encode()
-    document = html(string=page, url_fetcher=_refuse)
+    document = weasyprint.HTML(string=page, url_fetcher=weasyprint.urls.URLFetcher(allowed_protocols=()))
     return bytes(document.write_pdf(pdf_identifier=identifier, pdf_tags=True))
 
 
-def _weasyprint() -> Callable[..., Any]:
+def _weasyprint() -> ModuleType:
     try:
-        from weasyprint import HTML  # noqa: PLC0415 - optional, and slow to import
+        import weasyprint  # noqa: PLC0415 - optional, and slow to import
     except ModuleNotFoundError as error:
         raise ConfigError("a PDF needs WeasyPrint, which is not installed", hint=_INSTALL) from error
     except OSError as error:
         hint = f"on Debian and Ubuntu: apt-get install {_PACKAGES}"
         raise EdgeError(f"WeasyPrint does not find a library of the system: {error}", hint=hint) from error
-    return HTML  # type: ignore[no-any-return]
-
-
-def _refuse(url: str, *_: object, **__: object) -> NoReturn:
-    """Fetch nothing: the page has all that it needs."""
-    raise EdgeError(f"a sign-off report asks for {url}, and needs nothing from elsewhere")
+    return weasyprint  # type: ignore[no-any-return]

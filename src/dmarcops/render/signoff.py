@@ -16,20 +16,21 @@ from dmarcops.render.wording import (
 )
 
 TITLE = "DMARC policy sign-off"
-_NAME = 60
+NAME = 60
 """Characters of a name that the head of a page has room for."""
 
 
 def document(report: SignoffReport) -> Document:
     """Give the document of a report."""
     facts = Facts(report)
+    title = shortened(report.title or TITLE, NAME)
     return Document(
-        title=report.title or TITLE,
+        title=title,
         subject=report.domain,
-        also=u_labels(report.domain),
-        brand=report.brand,
+        also=shortened(u_labels(report.domain), 2 * NAME),
+        brand=shortened(report.brand, NAME),
         period=period(report.evidence),
-        running=f"{shortened(report.title or TITLE, _NAME)} \N{MIDDLE DOT} {shortened(report.domain, _NAME)}",
+        running=f"{title} \N{MIDDLE DOT} {shortened(report.domain, NAME)}",
         digest=facts.digest,
         cover=cover(facts),
         sections=tuple(sections(facts)),
