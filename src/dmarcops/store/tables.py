@@ -101,6 +101,7 @@ class ReportRow(Row, table=True):
     origin: str
     received_at: datetime = Field(sa_type=MOMENT)
     authenticated: str = Field(sa_column_kwargs={"server_default": "unknown"})
+    carrier: str | None
 
 
 class EvaluationRow(Row, table=True):
