@@ -32,6 +32,7 @@ from servers_dns import serve_wire
 
 pytestmark = pytest.mark.slow
 
+SOURCES = {"PYTHONPATH": SRC}
 PROGRAM_AT = Path(__file__).parents[1] / "program_at.py"
 NAME = f"_dmarc.{DOMAIN}"
 BESIDE = f" rua=mailto:dmarc@{DOMAIN};owner=kim"
@@ -220,7 +221,7 @@ class Killer:
             words = [life.clock.now.isoformat(), "--store", life.program.store_url, "--config", str(life.config)]
             self.process = subprocess.Popen(
                 [sys.executable, PROGRAM_AT, *words, "policy", "advance", DOMAIN],
-                env={**os.environ, "PYTHONPATH": SRC},
+                env={name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")} | SOURCES,
                 stdout=subprocess.DEVNULL,
             )
             assert self.process.wait(60) == -signal.SIGKILL
