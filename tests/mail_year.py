@@ -158,17 +158,24 @@ REPORTERS = (
     Reporter(replace(GMX, policy=(*GMX.policy, "testing")), 0.1, (1, 2, 3), _gzip, says_why=True),
 )
 SILENT = YAHOO.org
-_FORGED = replace(GOOGLE, org=FORGER, submitter=FORGER, contact="")
+IMPERSONATED = (YAHOO.org, GMX.org)
+"""Whose names a forger uses for reports in mail of its own."""
+_FORGED = replace(GOOGLE, submitter=FORGER, contact="", report_id="{number}@forger.example")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Letter:
-    """A mail with a report about one day: when it arrives, who says what in it, and whether its sender is the one."""
+    """
+    A mail with a report about one day.
+
+    `reporter` is who it says that it is, `sender` the domain in its From line; `is_authentic` tells whether that is so.
+    """
 
     name: str
     day: int
     arrives: int
     reporter: str
+    sender: str
     rows: tuple[Row, ...]
     is_authentic: bool
     octets: bytes
@@ -238,14 +245,15 @@ class Year:
         Give what forgers send: the opposite of the truth, in large numbers.
 
         One calls itself a receiver that there is, with the very id that its report of the day has, and comes before it;
-        its mail fails DMARC, and brings Authentication-Results that say otherwise. One has a domain and a name of its
-        own, and mail that passes.
+        its mail fails DMARC, and brings Authentication-Results that say otherwise. One has a domain, and mail that
+        passes, and reports under its own name and those of two receivers.
         """
         claimed = self.heard(day)[day % 2]
         rows = tuple(_lies(self.plot, day, policy, claimed))
         yield _letter(claimed, policy, rows, day, arrives=day + 1, is_authentic=False)
-        unknown = Reporter(_FORGED, 1.0, (1,), _gzip, says_why=False)
-        yield _letter(unknown, policy, rows, day, arrives=day + 1, is_authentic=True)
+        for name in (FORGER, *IMPERSONATED):
+            posing = Reporter(replace(_FORGED, org=name), 1.0, (1,), _gzip, says_why=False)
+            yield _letter(posing, policy, rows, day, arrives=day + 1, is_authentic=True)
 
 
 def _broken(sender: Sender, passes: str) -> Sender:
@@ -322,7 +330,8 @@ def _letter(
     shape, begin = reporter.shape, int(midnight(day).timestamp())
     unique = report_id(shape, policy, begin).strip("<>")
     stem = f"{shape.submitter}!{DOMAIN}!{begin}!{begin + shape.end}"
-    name = f"{begin + arrives * DAY}.{day}{'a' if is_authentic else 'F'}.{shape.submitter}"
+    kind = f"{'a' if is_authentic else 'F'}-{reporter.name.replace(' ', '-')}"
+    name = f"{begin + arrives * DAY}.{day}{kind}.{shape.submitter}"
     envelope = Envelope(
         sender=f"dmarc-reports@{shape.submitter}",
         subject=f"Report Domain: {DOMAIN} Submitter: {shape.submitter} Report-ID: <{unique}>",
@@ -336,6 +345,7 @@ def _letter(
         day=day,
         arrives=arrives,
         reporter=reporter.name,
+        sender=shape.submitter,
         rows=rows,
         is_authentic=is_authentic,
         octets=mail(envelope, reporter.packed(stem, xml(shape, policy, begin, rows))),
@@ -378,7 +388,7 @@ class Postbox:
 
 
 def counted(letters: Iterable[Letter]) -> Mapping[tuple[str, int, str], int]:
-    """Give how many mails authentic reports count, by reporter, in lower case, day and address."""
+    """Give how many mails authentic reports count, by the name of the reporter, in lower case, day and address."""
     sums: dict[tuple[str, int, str], int] = {}
     for letter in letters:
         for row in letter.rows if letter.is_authentic else ():

@@ -20,6 +20,7 @@ from mail_year import (
     DOMAIN,
     FORGER,
     FORWARDER,
+    IMPERSONATED,
     LOUD,
     MAILING_LIST,
     NEWSLETTER,
@@ -50,7 +51,7 @@ def written(days: Iterable[int], record: str = RECORD, plot: Plot | None = None,
 
 
 def real(letters: Iterable[Letter]) -> list[Letter]:
-    return [letter for letter in letters if letter.is_authentic and letter.reporter != FORGER]
+    return [letter for letter in letters if letter.is_authentic and letter.sender != FORGER]
 
 
 def rows(letters: Iterable[Letter], sender: Sender) -> list[Row]:
@@ -175,7 +176,15 @@ def test_forged_mail_claims_to_be_from_a_receiver_with_the_id_of_its_report() ->
         assert texts(attached(forged.octets), "report_id") == texts(attached(claimed.octets), "report_id")
         assert forged.arrives <= claimed.arrives
         assert sum(row.count for row in forged.rows) > 10**6
-    assert not [x for x in written([10], plot=Plot(is_forged=False)) if not x.is_authentic or x.reporter == FORGER]
+    assert not [x for x in written([10], plot=Plot(is_forged=False)) if not x.is_authentic or x.sender == FORGER]
+
+
+def test_a_forger_with_mail_of_its_own_uses_the_names_of_others() -> None:
+    posing = [x for x in written([10]) if x.is_authentic and x.sender == FORGER]
+    assert {x.reporter for x in posing} == {FORGER, *IMPERSONATED}
+    assert not {texts(attached(x.octets), "report_id")[0] for x in posing} & {
+        texts(attached(x.octets), "report_id")[0] for x in real(written([10]))
+    }
 
 
 def test_the_receiver_says_which_mail_passed_on_top_and_forgers_say_so_below() -> None:
