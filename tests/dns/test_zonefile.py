@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from dmarcops.dns.zonefile import ZoneFile
+from dmarcops.dns.zonefile import DELEGATED, OUTSIDE, ZoneFile, ZoneFiles
 from dmarcops.errors import AnswerError, ConfigError
-from dmarcops.ports import Resolver
+from dmarcops.ports import Records, Resolver
 
 ZONE = """\
 $ORIGIN example.com.
@@ -111,3 +111,42 @@ def test_what_is_no_zone_file_is_told(tmp_path: Path, text: bytes) -> None:
 def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read"):
         ZoneFile(tmp_path / "none").txt("example.com")
+
+
+@pytest.fixture
+def zones(tmp_path: Path) -> ZoneFiles:
+    (tmp_path / "one").write_text(ZONE + "far CNAME mail.example.org.\nout CNAME mail.example.net.\n")
+    head = ZONE.partition("@ MX")[0].replace("example.com", "example.org").replace("ns1", "mail")
+    (tmp_path / "two").write_text(
+        f"{head}mail A 192.0.2.7\nback CNAME far.example.com.\nwheel CNAME round.example.com.\n"
+    )
+    with (tmp_path / "one").open("a") as file:
+        file.write("round CNAME wheel.example.org.\n")
+    return ZoneFiles([tmp_path / "one", tmp_path / "two"])
+
+
+def test_several_zones_are_asked_as_one(zones: ZoneFiles) -> None:
+    records: Records = zones
+    assert records.txt("example.com") == (b"v=spf1 mx -all",)
+    assert records.records("Mail.example.ORG.", "A") == ("192.0.2.7",)
+    assert records.records("far.example.com", "A") == ("192.0.2.7",)
+    assert records.records("back.example.org", "A") == ("192.0.2.7",)
+    assert records.records("far.example.com", "CNAME") == ("mail.example.org.",)
+    assert (records.txt("mail.example.org"), records.txt("none.example.org")) == ((), None)
+
+
+def test_what_is_above_all_zones_does_not_exist_and_what_is_beside_them_is_not_known(zones: ZoneFiles) -> None:
+    assert [zones.txt(name) for name in ("_dmarc.com", "com", "_dmarc.org")] == [None] * 3
+    for name in ("example.net", "_dmarc.net", "out.example.com", "x.child.example.com", "_dmarc.example.co"):
+        with pytest.raises(AnswerError) as raised:
+            zones.records(name, "A")
+        assert raised.value.reason in (OUTSIDE, DELEGATED)
+    with pytest.raises(AnswerError, match="loop"):
+        zones.records("wheel.example.org", "A")
+
+
+def test_two_files_of_one_zone_are_refused(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).write_text(ZONE)
+    with pytest.raises(ConfigError, match=r"two is another file of the zone example\.com"):
+        ZoneFiles([tmp_path / "one", tmp_path / "two"])

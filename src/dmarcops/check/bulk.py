@@ -16,8 +16,11 @@ GOOGLE = "https://support.google.com/a/answer/81126"
 """Google's sender guidelines."""
 YAHOO = "https://senders.yahooinc.com/best-practices/"
 """Yahoo's sender requirements."""
-MICROSOFT = "https://sendersupport.olc.protection.outlook.com/pm/policies.aspx"
-"""Policies of Outlook.com."""
+MICROSOFT = (
+    "https://techcommunity.microsoft.com/blog/microsoftdefenderforoffice365blog/"
+    "strengthening-email-ecosystem-outlook%E2%80%99s-new-requirements-for-high%E2%80%90volume-senders/4399730"
+)
+"""Outlook.com's requirements for senders of high volume."""
 LEAST_SHARE = Thresholds().min_pass_rate
 """The share of aligned mail from which on it counts as aligned: that of the policy's gates."""
 

@@ -133,19 +133,20 @@ class Spf:
     """
     The record of a domain, and what is wrong with it.
 
-    `is_complete` is false when more was to be asked than is explored.
+    `is_complete` is false when more was to be asked than is explored, `is_known` when DNS did not answer all of it.
     """
 
     tree: Tree
     findings: tuple[Finding, ...]
     is_complete: bool
+    is_known: bool
 
     @property
     def can_pass(self) -> bool | None:
         """Whether there is a record that is not a permanent error; None when DNS did not say."""
         if any(finding.code in _BREAKING for finding in self.findings):
             return False
-        return True if self.tree.record is not None else None
+        return True if self.is_known else None
 
     def as_json(self) -> dict[str, Any]:
         """Give what is printed."""
@@ -167,18 +168,25 @@ def check_spf(domain: str, ask: Ask) -> Spf:
     walk = _Walk(ask)
     tree = walk.record(domain, ())
     walk.judge_cost(tree)
-    return Spf(tree, tuple(walk.findings), walk.is_complete)
+    return Spf(tree, tuple(walk.findings), walk.is_complete, walk.is_known)
 
 
 @dataclass
 class _Walk:
     """One way through a record and those below it."""
 
-    ask: Ask
+    dns: Ask
     findings: list[Finding] = field(default_factory=list)
     lookups: int = 0
     is_complete: bool = True
+    is_known: bool = True
     _judged: set[str] = field(default_factory=set)
+
+    def ask(self, name: str, kind: str) -> Answer:
+        """Ask DNS, and note when it does not answer."""
+        answer = self.dns(name, kind)
+        self.is_known = self.is_known and answer.kind is not AnswerKind.TEMPERROR
+        return answer
 
     def tell(self, code: Code, at: str, detail: str = "") -> None:
         """Note a finding, once, and not too many of one kind."""

@@ -13,6 +13,7 @@ from dmarcops.cli.rotate import raise_for
 from dmarcops.errors import DmarcopsError, Refused
 
 if TYPE_CHECKING:
+    from dmarcops.check.spf import Tree
     from dmarcops.flows.check import Checked, Known
     from dmarcops.ports import Records
 
@@ -114,6 +115,8 @@ def _rows(checked: "Checked") -> Iterator[Sequence[object]]:
         for each in those:
             verdict = each.severity.value
             yield checked.domain, area.value, verdict, each.code, each.at, each.detail, each.text, each.section
+        if area is Area.SPF:
+            yield from _costs(checked.domain, checked.spf.tree)
         if not those:
             yield checked.domain, area.value, "ok", None, None, checked.summary(area), None, None
     for result in checked.bulk:
@@ -128,3 +131,14 @@ def _rows(checked: "Checked") -> Iterator[Sequence[object]]:
             rule.text,
             rule.source,
         )
+
+
+def _costs(domain: str, tree: "Tree") -> Iterator[Sequence[object]]:
+    """Give what each term of an SPF record costs that asks DNS, and those of the records below it."""
+    from dmarcops.check.findings import shown
+
+    for cost in tree.costs:
+        detail = f"{shown(cost.term)}: {cost.lookups} lookups, {cost.voids} without an answer"
+        yield domain, "spf", "cost", None, tree.domain, detail, None, None
+        if cost.below is not None:
+            yield from _costs(domain, cost.below)

@@ -52,13 +52,13 @@ def _fetched(host: str, secured: ssl.SSLSocket) -> str:
     connection = HTTPConnection(host)
     connection.sock = secured
     connection.request("GET", PATH, headers={"Connection": "close"})
-    response = connection.getresponse()
-    if response.status != _OK:
-        raise HTTPException(f"status {response.status}, not {_OK}")
-    kind = response.headers.get_content_type()
-    if kind != "text/plain":
-        raise HTTPException(f"{kind}, not text/plain")
-    return _body(response).decode("utf-8", "replace")
+    with connection.getresponse() as response:
+        if response.status != _OK:
+            raise HTTPException(f"status {response.status}, not {_OK}")
+        kind = response.headers.get_content_type()
+        if kind != "text/plain":
+            raise HTTPException(f"{kind}, not text/plain")
+        return _body(response).decode("utf-8", "replace")
 
 
 def _body(response: HTTPResponse) -> bytes:
