@@ -28,7 +28,7 @@ test:
 	@$(SETUP) base test lint docs
 	@infra/install-test-servers.sh
 	@$(MAKE) -s run-lint run-docs
-	@infra/test.sh $(BIN)/python
+	@infra/test.sh $(BIN)/python --numprocesses auto --dist loadfile
 
 lint:
 	@$(SETUP) base test lint docs

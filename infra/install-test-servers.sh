@@ -1,5 +1,6 @@
 #!/bin/sh
-# Sees to the servers that the tests start for themselves (PostgreSQL, Dovecot, BIND, OpenDKIM, ...), from Debian's packages.
+# Sees to the servers that the tests start for themselves (PostgreSQL, Dovecot, BIND, OpenDKIM, ...), and to what makes
+# and reads PDF (Pango, fonts, poppler), from Debian's packages.
 # Does nothing when they are there. No daemon is started or left running, and no service is enabled.
 # Not root, or not Debian: says what to install; fails only when DMARCOPS_REQUIRE_SERVERS=1.
 set -eu
@@ -33,6 +34,17 @@ want pdns_server pdns-server pdns-backend-sqlite3
 want rspamd rspamd
 PATH="$PATH:/usr/sbin:/sbin" command -v sendmail >/dev/null || want postfix postfix
 want openssl openssl
+want pdftotext poppler-utils
+has_file() { # has_file PATTERN...: what is no program is found by a file
+    for file in "$@"; do
+        [ -e "$file" ] && return
+    done
+    return 1
+}
+has_file /usr/lib/*/libpangoft2-1.0.so.0 || packages="$packages libpangoft2-1.0-0"
+has_file /usr/lib/*/libharfbuzz-subset.so.0 || packages="$packages libharfbuzz-subset0"
+has_file /usr/share/fonts/truetype/noto/NotoSans-Regular.ttf || packages="$packages fonts-noto-core"
+has_file /usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc || packages="$packages fonts-noto-cjk"
 
 [ -n "$packages" ] || exit 0
 

@@ -1,10 +1,11 @@
 """Values for tests: evaluations, reports and messages, of which a test names only what it is about."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from hashlib import sha256
 
-from sqlalchemy import text
+from sqlalchemy import Engine, event, text
 
 from dmarcops.report.align import classify
 from dmarcops.report.model import (
@@ -169,3 +170,18 @@ def _plain(value: object) -> object:
         case date():
             return str(value)
     return value
+
+
+@contextmanager
+def statements() -> Iterator[list[tuple[str, object]]]:
+    """Give the statements that are sent to any database while the block runs, with their values."""
+    sent: list[tuple[str, object]] = []
+
+    def note(_connection: object, _cursor: object, statement: str, values: object, *_: object) -> None:
+        sent.append((statement, values))
+
+    event.listen(Engine, "before_cursor_execute", note)
+    try:
+        yield sent
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)

@@ -23,6 +23,10 @@ REQUIRED = "DMARCOPS_REQUIRE_SERVERS"
 """Environment variable: when set, a test whose server is missing fails instead of being skipped."""
 
 
+SHORT_FOLDER = None if len(tempfile.gettempdir()) <= 50 else "/tmp"  # noqa: S108 - servers' sockets need a short name
+"""Where servers have their folders: the temporary directory, unless their sockets could not be named below it."""
+
+
 @dataclass(frozen=True)
 class PostgreSQL:
     """A running server: on loopback, with a password, gone at the end of the session."""
@@ -47,7 +51,7 @@ def postgresql() -> Iterator[PostgreSQL]:
     binaries = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda path: int(path.parts[-3]))
     if not binaries:
         missing("PostgreSQL is not installed (Debian: apt-get install postgresql)")
-    with tempfile.TemporaryDirectory(prefix="dmarcops-pg-", ignore_cleanup_errors=True) as folder:
+    with tempfile.TemporaryDirectory(prefix="dmarcops-pg-", dir=SHORT_FOLDER, ignore_cleanup_errors=True) as folder:
         server = prepared(binaries[-1].parent, Path(folder))
         options = {"port": server.port, "listen_addresses": "127.0.0.1", "unix_socket_directories": folder}
         # Its data is not worth a sync, and an immediate shutdown not worth a clean one.

@@ -50,3 +50,21 @@ def test_notifier_has_the_thresholds_of_its_section() -> None:
     assert (thresholds.silent_after.days, thresholds.rejected_min, thresholds.failing_runs) == (4, 7, 3)
     with pytest.raises(ConfigError, match="urls is missing"):
         wiring.notifier(Config())
+
+
+@pytest.mark.parametrize(
+    ("mailboxes", "trusting"),
+    [
+        ({}, True),
+        ({"rua": {}}, True),
+        ({"rua": {}, "more": {"authserv_ids": ["mx.example.com"]}}, False),
+        ({"rua": {"authserv_ids": [""]}}, False),
+        ({"rua": {"verify_dkim": True}}, False),
+        ({"rua": {}, "seed": {"authserv_ids": ["mx.example.com"], "reports": False}}, True),
+    ],
+)
+def test_unknown_carriers_count_while_no_mailbox_of_reports_can_tell(
+    tmp_path: Path, mailboxes: Mapping[str, Mapping[str, object]], *, trusting: bool
+) -> None:
+    given = {name: {"kind": "maildir", "path": "x", **table} for name, table in mailboxes.items()}
+    assert wiring.trusts_unknown(config(tmp_path, **given)) is trusting

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 S = TypeVar("S", bound="Settings")
 
 FILE_NAME = "dmarcops.toml"
-SECTIONS = ("store", "mailboxes", "dns", "resolver", "submission", "notify", "signers", "keys", "domains")
+SECTIONS = ("store", "mailboxes", "dns", "resolver", "submission", "notify", "signers", "keys", "policy", "domains")
 SECRET_COMMAND_SECONDS = 60
 """How long a secret's command may take: a person may have to enter a passphrase."""
 
@@ -92,7 +92,9 @@ class Config:
 
     def read(self, path: tuple[str, ...], settings: type[S]) -> S:
         """
-        Read a table into the settings that it is for, its secrets looked up; `kind` is left out.
+        Read a table into the settings that it is for, its secrets looked up.
+
+        `kind`, which says of some tables what they are for, is left out unless the settings have one of their own.
 
         Args:
             path: The names of the table: `("mailboxes", "rua")` for `[mailboxes.rua]`.
@@ -105,7 +107,7 @@ class Config:
         given = {
             key: self._with_secrets(value, f"{self.place}: {label} {key}")
             for key, value in self._table(path).items()
-            if key != "kind"
+            if key != "kind" or "kind" in settings.model_fields
         }
         # Imported only where a section is read: it takes longer than most commands.
         from pydantic import ValidationError  # noqa: PLC0415 - see above

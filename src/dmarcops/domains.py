@@ -7,7 +7,7 @@ The organizational domain is found by the Public Suffix List (`suffix_list`, RFC
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import NewType
 
 import idna
@@ -42,11 +42,27 @@ def a_labels(text: str) -> str:
     return name if _NAME.fullmatch(name) else ""
 
 
+def u_labels(name: str) -> str:
+    """
+    Give an internationalized domain name as its owner reads it; empty when there is nothing else to read.
+
+    To be shown beside the A-labels, never instead: different names can look the same (RFC 5890 section 4.4).
+    """
+    if "xn--" not in name:
+        return ""
+    try:
+        text = idna.decode(name)
+        return text if idna.encode(text).decode("ascii") == name else ""
+    except (idna.IDNAError, UnicodeError):
+        return ""
+
+
+@cache
 def suffix_list() -> OrganizationalDomain:
     """
     Organizational domains by the Public Suffix List (RFC 7489 section 3.2), the list that ships with its library.
 
-    Loads the list (some 40 ms); answers are remembered.
+    Loads the list (some 40 ms), once in a process; answers are remembered.
     """
     suffixes = PublicSuffixList()
 

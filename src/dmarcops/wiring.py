@@ -25,10 +25,9 @@ if TYPE_CHECKING:
     from dmarcops.flows.ingest import Ingest
     from dmarcops.flows.look import Looking
     from dmarcops.flows.lookers import Lookers
-    from dmarcops.flows.notices import Thresholds
     from dmarcops.flows.retry import RetrySource
     from dmarcops.ports import MailSource, Notifier, Progress
-    from dmarcops.settings import MailboxSettings
+    from dmarcops.settings import MailboxSettings, NoticeSettings
 
 _TEMPORARY = "dmarcops-run-"
 
@@ -75,12 +74,14 @@ def ingest(store: Store, lookers: "Lookers", *, folder: Path, progress: "Progres
         progress: Is told of each message that is done.
     """
     from dmarcops.flows.ingest import Ingest
+    from dmarcops.flows.lookers import collect_seldom
     from dmarcops.flows.rules import Rules
     from dmarcops.report.align import suffix_list
     from dmarcops.report.limits import Limits
     from dmarcops.report.redact import Redactor
     from dmarcops.store.address_key import address_key
 
+    collect_seldom()
     return Ingest(
         store=store,
         lookers=lookers,
@@ -134,6 +135,19 @@ def mailbox_settings(config: Config, name: str) -> "tuple[ModuleType, MailboxSet
     return module, config.read(("mailboxes", name), module.Config)
 
 
+def trusts_unknown(config: Config) -> bool:
+    """
+    Tell whether reports of whose carrier mail nothing is known count for a policy: as long as no mailbox can tell.
+
+    That is, no mailbox that takes reports has `authserv_ids` or `verify_dkim`.
+
+    Raises:
+        ConfigError: The section of a mailbox cannot be used.
+    """
+    every = (mailbox_settings(config, name)[1] for name in config.names("mailboxes"))
+    return not any(settings.reports and (settings.authserv_ids or settings.verify_dkim) for settings in every)
+
+
 def mailbox(config: Config, name: str) -> "tuple[MailSource, MailboxSettings]":
     """
     Give a configured mailbox, not yet connected, and its settings.
@@ -156,25 +170,17 @@ def mailbox(config: Config, name: str) -> "tuple[MailSource, MailboxSettings]":
     return source, settings
 
 
-def notifier(config: Config) -> "tuple[Notifier, Thresholds]":
+def notifier(config: Config) -> "tuple[Notifier, NoticeSettings]":
     """
     Give who tells people, and from when on.
 
     Raises:
         ConfigError: There is no `[notify]`, or it cannot be used.
     """
-    from dmarcops.flows.notices import Thresholds
     from dmarcops.notify import apprise
 
     settings = config.read(("notify",), apprise.Config)
-    thresholds = Thresholds(
-        failing_runs=settings.failing_runs,
-        silent_after=settings.silent_after,
-        rejected_rate=settings.rejected_rate,
-        rejected_min=settings.rejected_min,
-        repeat_after=settings.repeat_after,
-    )
-    return apprise.Adapter(settings), thresholds
+    return apprise.Adapter(settings), settings
 
 
 def parsed(paths: Sequence[str], *, stdin: BinaryIO, folder: Path, problems: list[str]) -> "Iterator[Looking]":

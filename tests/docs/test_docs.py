@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from dmarcops import config
+from dmarcops.policy.services import SERVICES
 from dmarcops.report import limits
 from dmarcops.rotation_parts import Parts
 from dmarcops.store.engine import Store
@@ -58,7 +59,9 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sqlite3.Connecti
         yield connection
 
 
-@pytest.mark.parametrize("generator", ["generate_cli.py", "generate_configuration.py", "generate_rotation.py"])
+@pytest.mark.parametrize(
+    "generator", ["generate_cli.py", "generate_configuration.py", "generate_rotation.py", "generate_signoff.py"]
+)
 def test_generated_page_is_what_the_program_says(generator: str) -> None:
     command = [sys.executable, str(DOCS / generator), "--check"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -152,6 +155,14 @@ def _repairs_noted() -> set[str]:
 def test_rejections_in_the_page_have_all_of_the_program() -> None:
     codes = _codes(ReportError=0, UnpackError=0, IncomingRejection=2, Line=3)
     assert codes - set(_first_column(_section("reports.md", "Rejections"))) == set()
+
+
+def test_services_in_the_page_are_those_of_the_program() -> None:
+    rows = re.findall(
+        r"^\| ([^|]+) \| ([^|]*) \| ([^|]*) \|$", _section("sources.md", "What sources are called"), re.MULTILINE
+    )
+    shown = [(name, *(tuple(re.findall(r"`([^`]+)`", cell)) for cell in cells)) for name, *cells in rows[2:]]
+    assert shown == [(x.name, x.hosts, x.signers) for x in SERVICES]
 
 
 def test_screen_in_the_readme_is_what_the_demonstration_prints(tmp_path: Path) -> None:

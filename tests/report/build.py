@@ -73,11 +73,13 @@ def report(origin: str, *repairs: str, octets: bytes = REPORT) -> Outcome:
 
 
 def zipped(members: Mapping[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes:
-    """Write a zip archive."""
+    """Write a zip archive, the same one each time."""
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", method) as archive:
         for name, content in members.items():
-            archive.writestr(name, content)
+            member = zipfile.ZipInfo(name)
+            member.external_attr = 0o600 << 16
+            archive.writestr(member, content, compress_type=method)
     return file.getvalue()
 
 

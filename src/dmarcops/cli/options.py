@@ -91,6 +91,21 @@ def today_utc() -> date:
     return datetime.now(UTC).date()
 
 
+def parse_domain(text: str, *, option: str) -> str:
+    """
+    Read a domain into the form that the store has: lower-case A-labels without the trailing dot.
+
+    Raises:
+        ConfigError: It is none; the message names `option`.
+    """
+    from dmarcops.domains import a_labels
+
+    name = a_labels(text)
+    if not name:
+        raise ConfigError(f"{option}: {text!r} is not a domain")
+    return name
+
+
 def filter_of(  # noqa: PLR0913 - an option each
     *,
     domain: Annotated[str | None, typer.Option(metavar="DOMAIN", help="Only mail of this domain.")] = None,
@@ -121,7 +136,7 @@ def filter_of(  # noqa: PLR0913 - an option each
     if first is not None and last is not None and first > last:
         raise ConfigError(f"--since {first} is after --until {last}: no day is in between")
     return Filter(
-        domain=None if domain is None else _domain(domain),
+        domain=None if domain is None else parse_domain(domain, option="--domain"),
         since=first,
         until=last,
         source=None if source is None else _address(source),
@@ -149,19 +164,6 @@ def filtered(command: Callable[..., None]) -> Callable[..., None]:
     vars(with_filter)["__signature__"] = Signature(parameters)
     with_filter.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return with_filter
-
-
-def _domain(text: str) -> str:
-    """Return a domain as the store has it: lower-case A-labels without the trailing dot."""
-    name = text.strip().rstrip(".").lower()
-    if name.isascii():
-        return name
-    import idna
-
-    try:
-        return idna.encode(name, uts46=True).decode("ascii")
-    except idna.IDNAError as error:
-        raise ConfigError(f"--domain: {text!r} is not a domain: {error}") from error
 
 
 def _address(text: str) -> str:

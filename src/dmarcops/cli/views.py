@@ -1,4 +1,4 @@
-"""`summary`, `failures`, `sources`, `reports`, `selectors`: the store's views, filtered. Reads only."""
+"""`summary`, `failures`, `reports`, `selectors`: the store's views, filtered. Reads only."""
 
 from collections.abc import Callable
 from enum import StrEnum
@@ -57,15 +57,6 @@ def failures(
     from dmarcops.store import views
 
     _show(context, lambda store: views.failures(store, where, by=by.value), form)
-
-
-@app.command()
-@filtered
-def sources(context: typer.Context, *, where: "Filter", form: FormatOption = Format.TABLE) -> None:
-    """Show every address that sends mail as the domains, passing or not."""
-    from dmarcops.store import views
-
-    _show(context, lambda store: views.sources(store, where), form)
 
 
 @app.command()

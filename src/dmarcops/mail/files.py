@@ -19,7 +19,7 @@ from dmarcops.errors import ConfigError
 from dmarcops.mail.mbox_format import Part, is_mbox, mails
 from dmarcops.ports import Handling, Message
 
-BATCH_MESSAGES = 200
+BATCH_MESSAGES = 500
 """Messages given in one batch."""
 STDIN = "-"
 """The path that means standard input."""

@@ -66,7 +66,7 @@ class Config(Server):
     r"""Mark all handled mail with this keyword and move none; `\Seen` is set where a server keeps no keywords."""
     read_only: bool = False
     """Change nothing in the mailbox at all."""
-    batch_messages: int = Field(default=200, ge=1)
+    batch_messages: int = Field(default=500, ge=1)
     """Messages in a batch, at most."""
     batch_bytes: Size = Field(default=16 << 20, ge=1)
     """Octets in a batch, at most; a single larger message is a batch of its own."""

@@ -10,12 +10,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from functools import lru_cache
 
 from dmarcops.domains import a_labels
 from dmarcops.errors import ConfigError
 
 _IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 _IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
+_REMEMBERED = 65_536
+"""Addresses that are remembered as read: the domains of a fleet have most of theirs in common."""
 
 
 class Scope(StrEnum):
@@ -118,13 +121,19 @@ def group_name(origin: Origin, organizational_domain: Callable[[str], str]) -> s
         return origin.service
     if origin.host:
         return organizational_domain(origin.host)
-    address = _address(origin.address)
+    return _network_name(origin.address)
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _network_name(text: str) -> str:
+    address = _address(text)
     if address is None:
-        return origin.address or "unknown"
+        return text or "unknown"
     length = 24 if address.version == 4 else 64  # noqa: PLR2004 - the version of IP
     return str(ipaddress.ip_network((address, length), strict=False))
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def _address(text: str) -> _IPAddress | None:
     try:
         return ipaddress.ip_address(text)

@@ -97,9 +97,13 @@ class Fields:
         found = self._children.get(name)
         if not found:
             return None
+        first = found[0]
+        if len(found) == 1 and not len(first) and len(first.text or "") <= self.reader.limits.text_length:
+            # What nearly every element is.
+            return (first.text or "").strip() or None
         path = f"{self.path}/{name}"
         if len(found) == 1:
-            return self.reader.text(found[0], path)
+            return self.reader.text(first, path)
         texts = [text for child in found if (text := self.reader.text(child, path)) is not None]
         self.reader.notes.add("repeated-element", path, " | ".join(texts))
         return texts[0] if texts else None
