@@ -189,6 +189,23 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     return next(iter(get_close_matches(name, list(known), n=1, cutoff=0.5)), None)
 
 
+def secret_of_file(file: Path, place: str) -> str:
+    """
+    Return a secret that stands in the first line of a file.
+
+    Args:
+        file: The file.
+        place: Where it is named, for messages.
+
+    Raises:
+        ConfigError: It cannot be read, or is no text.
+    """
+    try:
+        return _first_line(file.expanduser().read_bytes(), place)
+    except OSError as error:
+        raise ConfigError(f"{place}: cannot read {file}: {error.strerror}") from error
+
+
 def _default_file(environ: Mapping[str, str]) -> Path | None:
     """Return the file that is read when the user names none (XDG Base Directory Specification)."""
     places = [Path(FILE_NAME)]
@@ -295,7 +312,7 @@ def _text(given: _Given, environ: Mapping[str, str]) -> str:
         case {"env": str(name), **rest} if not rest:
             return _secret_of_variable(name, given.place, environ)
         case {"file": str(name), **rest} if not rest:
-            return _secret_of_file(Path(name), given.place)
+            return secret_of_file(Path(name), given.place)
         case {"command": [str(), *_] as command, **rest} if not rest:
             return _secret_of_command([str(word) for word in command], given.place)
     hint = 'or a secret: { env = "NAME" }, { file = "/path" } or { command = ["program", "argument"] }'
@@ -319,13 +336,6 @@ def _secret_of_variable(name: str, place: str, environ: Mapping[str, str]) -> st
     if name not in environ:
         raise ConfigError(f"{place}: the environment variable {name} is not set")
     return environ[name]
-
-
-def _secret_of_file(file: Path, place: str) -> str:
-    try:
-        return _first_line(file.expanduser().read_bytes(), place)
-    except OSError as error:
-        raise ConfigError(f"{place}: cannot read {file}: {error.strerror}") from error
 
 
 def _secret_of_command(command: list[str], place: str) -> str:

@@ -2,16 +2,25 @@
 
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from email.utils import formatdate
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
 
 from dmarcops.cli import main
-from dmarcops.dkim.key import PrivateKey, generate_key
+from dmarcops.dkim.key import PrivateKey, generate_key, parse_key
 from dmarcops.dkim.record import Algorithm, format_record
 from program import Program
 from servers_dns import serve_dns
@@ -19,6 +28,7 @@ from servers_zone import Zone, text_of
 
 _DKIMPY: Any = import_module("dkim")  # it ships no types
 DOMAIN = "example.com"
+PASSPHRASE = "correct horse"  # noqa: S105 - of a key that is gone after the test
 OWN = """#!/bin/sh
 case "$1" in
 current) cat {folder}/named 2>/dev/null ;;
@@ -211,6 +221,79 @@ def test_a_key_is_imported_verified_from_files_and_listed(run: Program, zone: Zo
     failing = signed_mail(key, tmp_path, said.replace("=pass", "=fail"))
     ended = run("verify", DOMAIN, "--eml", failing, "--authserv-id", "mx.receiver.example", "--no-dns")
     assert ended.code == 1
+
+
+def encrypted(key: PrivateKey, form: PrivateFormat) -> bytes:
+    """Give a key's PEM under `PASSPHRASE`."""
+    private = load_pem_private_key(key.pem(), None)
+    return private.private_bytes(Encoding.PEM, form, BestAvailableEncryption(PASSPHRASE.encode()))
+
+
+@pytest.fixture
+def imported(zone: Zone, tmp_path: Path) -> PrivateKey:
+    """A key that mail is signed with, in a file that is encrypted."""
+    key = generate_key(Algorithm.RSA)
+    (tmp_path / "old.pem").write_bytes(encrypted(key, PrivateFormat.PKCS8))
+    zone[f"old._domainkey.{DOMAIN}"] = format_record(key.record)
+    (tmp_path / "named").write_text("old\n")
+    return key
+
+
+@pytest.mark.parametrize("form", [PrivateFormat.PKCS8, PrivateFormat.TraditionalOpenSSL])
+def test_an_encrypted_key_is_imported_with_its_passphrase(
+    run: Program, imported: PrivateKey, tmp_path: Path, form: PrivateFormat
+) -> None:
+    (tmp_path / "old.pem").write_bytes(encrypted(imported, form))
+    (tmp_path / "word").write_text(f"{PASSPHRASE}\nnot this line\n")
+    ended = run("-vv", "keys", "import", DOMAIN, "old", "--key", "old.pem", "--passphrase-file", "word")
+    assert ended.code == 0, ended.err
+    assert PASSPHRASE not in ended.out + ended.err
+    (kept,) = (tmp_path / "state" / "dmarcops" / "keys").rglob("*.pem")
+    assert parse_key(kept.read_bytes()).public_key == imported.public_key
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ((), "give its passphrase with --passphrase-file"),
+        (("--passphrase-file", "wrong"), "see to the passphrase"),
+        (("--passphrase-file", "none"), "--passphrase-file: cannot read none"),
+    ],
+)
+@pytest.mark.usefixtures("imported")
+def test_an_encrypted_key_without_its_passphrase_is_not_imported(
+    run: Program, tmp_path: Path, words: tuple[str, ...], told: str
+) -> None:
+    (tmp_path / "wrong").write_text("another word\n")
+    ended = run("-vv", "keys", "import", DOMAIN, "old", "--key", "old.pem", *words)
+    assert ended.code == 2
+    assert told in ended.err
+    assert "another word" not in ended.err
+    assert (tmp_path / "old.pem").read_text().splitlines()[1] not in ended.err
+    assert run("keys", "--format", "json").out == "[]\n"
+
+
+def test_a_passphrase_is_asked_for_on_a_terminal_and_not_shown(
+    run: Program, imported: PrivateKey, tmp_path: Path
+) -> None:
+    ours, terminal = os.openpty()
+    words = [sys.executable, "-m", "dmarcops", "--store", run.store_url, "keys", "import", DOMAIN, "old"]
+    process = subprocess.Popen(
+        ["setsid", "--ctty", "--wait", *words, "--key", "old.pem"], stdin=terminal, stdout=terminal, stderr=terminal
+    )
+    os.close(terminal)
+    said = b""
+    with os.fdopen(ours, "r+b", buffering=0) as screen:
+        while b"Passphrase" not in said:
+            said += screen.read(1024)
+        screen.write(f"{PASSPHRASE}\n".encode())
+        with suppress(OSError):  # the program has closed its end
+            while True:
+                said += screen.read(1024)
+    assert process.wait(60) == 0
+    assert PASSPHRASE.encode() not in said
+    (kept,) = (tmp_path / "state" / "dmarcops" / "keys").rglob("*.pem")
+    assert parse_key(kept.read_bytes()).public_key == imported.public_key
 
 
 def test_the_commands_are_in_the_help(run: Program) -> None:

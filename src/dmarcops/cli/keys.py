@@ -1,17 +1,21 @@
 """`keys`: the DKIM keys that there are, their records, how DNS has them, and what was done to them."""
 
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dmarcops import config
+from dmarcops.cli.neutralise import visible
 from dmarcops.cli.options import FormatOption, opened_store
 from dmarcops.cli.output import Format, show, standard_output
 from dmarcops.cli.rotate import parts_of, raise_for
 from dmarcops.errors import ConfigError, DmarcopsError, EdgeError
 
 if TYPE_CHECKING:
+    from dmarcops.dkim.key import PrivateKey
     from dmarcops.dkim.lifecycle import Key
     from dmarcops.store.engine import Store
 
@@ -97,7 +101,15 @@ def import_key(
     selector: Annotated[
         str, typer.Argument(metavar="SELECTOR", help="The selector that mail is signed with.", show_default=False)
     ],
+    *,
     file: Annotated[Path, typer.Option("--key", metavar="FILE", help="The private key: PEM, PKCS#8 or PKCS#1.")],
+    passphrase_file: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="What the private key is encrypted with, in the first line of a file; asked for on a terminal.",
+        ),
+    ] = None,
 ) -> None:
     """Adopt a key that mail is signed with already: its record must be in DNS. It is verified, then rotated."""
     from dmarcops import wiring
@@ -105,11 +117,11 @@ def import_key(
     from dmarcops.flows.adoption import adopt_key
     from dmarcops.rotation_parts import domains, user
 
-    pem = file.read_bytes()
+    private = _private_key(file, passphrase_file)
     with opened_store(context) as store:
         parts = parts_of(context, store)
         (name,) = domains(parts.config, [domain])
-        adopt_key(store, parts.outside(name), a_labels(selector), pem, now=wiring.clock(), who=user())
+        adopt_key(store, parts.outside(name), a_labels(selector), private, now=wiring.clock(), who=user())
 
 
 @keys_app.command()
@@ -127,6 +139,25 @@ def history(context: typer.Context, domain: _Domain, *, form: FormatOption = For
         for x in entries
     ]
     show(names, rows, form)
+
+
+def _private_key(file: Path, passphrase_file: Path | None) -> "PrivateKey":
+    """Read a private key; whoever is at the terminal is asked for its passphrase when that stands nowhere."""
+    from dmarcops.dkim.key import is_encrypted, parse_key
+
+    pem = file.read_bytes()
+    if not is_encrypted(pem):
+        passphrase = ""
+    elif passphrase_file is not None:
+        passphrase = config.secret_of_file(passphrase_file, "--passphrase-file")
+    elif sys.stdin.isatty():
+        passphrase = typer.prompt(f"Passphrase of {visible(str(file))}", hide_input=True, err=True)
+    else:
+        raise ConfigError(f"the private key {file} is encrypted", hint="give its passphrase with --passphrase-file")
+    try:
+        return parse_key(pem, passphrase.encode(), override=True)
+    except ConfigError as error:
+        raise ConfigError(f"{file}: {error}", hint=error.hint) from None
 
 
 def _listed(store: "Store", domain: str | None) -> Iterator[Sequence[object]]:
