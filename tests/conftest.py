@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
+import hypothesis
 import psycopg
 import pytest
 
@@ -25,6 +26,11 @@ REQUIRED = "DMARCOPS_REQUIRE_SERVERS"
 
 SHORT_FOLDER = None if len(tempfile.gettempdir()) <= 50 else "/tmp"  # noqa: S108 - servers' sockets need a short name
 """Where servers have their folders: the temporary directory, unless their sockets could not be named below it."""
+
+
+# How long an example takes says how busy the machine is.
+hypothesis.settings.register_profile("without-deadline", deadline=None)
+hypothesis.settings.load_profile("without-deadline")
 
 
 @dataclass(frozen=True)
