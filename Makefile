@@ -15,6 +15,7 @@ help:
 	@echo "make bench         throughput and memory, beside parsedmarc and bare lxml"
 	@echo "make fuzz          fuzz the reader for ten minutes; FUZZ=options of libFuzzer"
 	@echo "make bench-mailbox how fast mail is taken in over IMAP, beside the same mails as files (needs Dovecot)"
+	@echo "make bench-policy  how fast the policies of 500 domains are told"
 	@echo "make docs          build/docs/index.html; a warning is an error"
 	@echo "make requirements  pin the newest versions anew in requirements/"
 	@echo "make clean         remove .venv, builds, caches and demo.db"
@@ -51,6 +52,10 @@ bench-mailbox:
 	@$(SETUP) base test
 	$(BIN)/python benchmarks/imap_intake.py
 
+bench-policy:
+	@$(SETUP) base test
+	$(BIN)/python benchmarks/policy_fleet.py
+
 requirements:
 	@$(SETUP) lock
 	infra/lock-requirements.sh $(BIN)/python
@@ -69,4 +74,4 @@ run-lint:
 run-docs:
 	$(BIN)/sphinx-build -W --keep-going -q -b html docs build/docs
 
-.PHONY: help demo test lint docs bench bench-mailbox fuzz requirements clean run-lint run-docs
+.PHONY: help demo test lint docs bench bench-mailbox bench-policy fuzz requirements clean run-lint run-docs

@@ -15,6 +15,7 @@ from pydantic.fields import FieldInfo
 
 from dmarcops.dns.resolver import Config as ResolverSettings
 from dmarcops.flows.domains import DkimSettings, DomainSettings
+from dmarcops.flows.policy_settings import PolicySettings, ProofSettings
 from dmarcops.mail.submission import Config as SubmissionSettings
 from dmarcops.wiring import adapters
 
@@ -29,8 +30,10 @@ SECTIONS = (
 TABLES: dict[str, type[BaseModel]] = {
     "resolver": ResolverSettings,
     "submission": SubmissionSettings,
+    "policy": ProofSettings,
     "domains.X": DomainSettings,
     "domains.X.dkim": DkimSettings,
+    "domains.X.policy": PolicySettings,
 }
 """Sections that are of one kind."""
 _MIB = 1 << 20
@@ -83,7 +86,7 @@ def _tables(field: FieldInfo) -> Iterator[type[BaseModel]]:
 def _default(field: FieldInfo) -> str:
     if field.is_required():
         return "required"
-    text = _text(field.get_default(call_default_factory=False))
+    text = "" if field.default_factory else _text(field.default)
     return f"`{text}`" if text else ""
 
 

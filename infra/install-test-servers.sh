@@ -1,5 +1,6 @@
 #!/bin/sh
-# Sees to the servers that the tests start for themselves (PostgreSQL, Dovecot, BIND, OpenDKIM, ...), from Debian's packages.
+# Sees to the servers that the tests start for themselves (PostgreSQL, Dovecot, BIND, OpenDKIM, ...), and to what makes
+# and reads PDF (Pango, fonts, poppler), from Debian's packages.
 # Does nothing when they are there. No daemon is started or left running, and no service is enabled.
 # Not root, or not Debian: says what to install; fails only when DMARCOPS_REQUIRE_SERVERS=1.
 set -eu
@@ -8,8 +9,8 @@ say() {
     printf '%s\n' "test servers: $*" >&2
 }
 
-# What each test server is found by, and the packages it comes in. exim is not among them: a machine has one MTA, and
-# its tests are skipped where it is not the one.
+# What each test server is found by, and the packages it comes in. A machine has one MTA: Postfix where there is none yet.
+# The tests of the one that is not there are skipped.
 has_postgresql() { # where tests/conftest.py looks for it
     for server in /usr/lib/postgresql/*/bin/postgres; do
         [ -x "$server" ] && return
@@ -31,7 +32,19 @@ want named bind9
 want opendkim opendkim opendkim-tools
 want pdns_server pdns-server pdns-backend-sqlite3
 want rspamd rspamd
+PATH="$PATH:/usr/sbin:/sbin" command -v sendmail >/dev/null || want postfix postfix
 want openssl openssl
+want pdftotext poppler-utils
+has_file() { # has_file PATTERN...: what is no program is found by a file
+    for file in "$@"; do
+        [ -e "$file" ] && return
+    done
+    return 1
+}
+has_file /usr/lib/*/libpangoft2-1.0.so.0 || packages="$packages libpangoft2-1.0-0"
+has_file /usr/lib/*/libharfbuzz-subset.so.0 || packages="$packages libharfbuzz-subset0"
+has_file /usr/share/fonts/truetype/noto/NotoSans-Regular.ttf || packages="$packages fonts-noto-core"
+has_file /usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc || packages="$packages fonts-noto-cjk"
 
 [ -n "$packages" ] || exit 0
 
@@ -64,6 +77,10 @@ printf '#!/bin/sh\nexit 101\n' >"$policy"
 chmod 755 "$policy"
 
 install() {
+    case $1 in
+    # It gets no configuration and so has nothing to start with: tests bring theirs.
+    postfix) echo "postfix postfix/main_mailer_type select No configuration" | debconf-set-selections ;;
+    esac
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$1" >/dev/null
 }
 

@@ -19,7 +19,7 @@ lock() { # lock GROUP [options]: the groups share one environment, so each takes
 lock base pyproject.toml
 lock test --group test --constraint requirements/base.txt
 lock server pyproject.toml --constraint requirements/base.txt --constraint requirements/test.txt \
-    --extra postgresql --extra parquet --extra oauth --extra aws --extra lexicon --extra notify
+    --extra postgresql --extra parquet --extra oauth --extra aws --extra lexicon --extra notify --extra pdf
 lock lint --group lint --constraint requirements/base.txt --constraint requirements/test.txt
 lock docs --group docs --constraint requirements/base.txt --constraint requirements/test.txt \
     --constraint requirements/lint.txt

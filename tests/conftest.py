@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
+import hypothesis
 import psycopg
 import pytest
 
@@ -21,6 +22,15 @@ from dmarcops.store.engine import Store
 
 REQUIRED = "DMARCOPS_REQUIRE_SERVERS"
 """Environment variable: when set, a test whose server is missing fails instead of being skipped."""
+
+
+SHORT_FOLDER = None if len(tempfile.gettempdir()) <= 50 else "/tmp"  # noqa: S108 - servers' sockets need a short name
+"""Where servers have their folders: the temporary directory, unless their sockets could not be named below it."""
+
+
+# How long an example takes says how busy the machine is.
+hypothesis.settings.register_profile("without-deadline", deadline=None)
+hypothesis.settings.load_profile("without-deadline")
 
 
 @dataclass(frozen=True)
@@ -47,7 +57,7 @@ def postgresql() -> Iterator[PostgreSQL]:
     binaries = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda path: int(path.parts[-3]))
     if not binaries:
         missing("PostgreSQL is not installed (Debian: apt-get install postgresql)")
-    with tempfile.TemporaryDirectory(prefix="dmarcops-pg-", ignore_cleanup_errors=True) as folder:
+    with tempfile.TemporaryDirectory(prefix="dmarcops-pg-", dir=SHORT_FOLDER, ignore_cleanup_errors=True) as folder:
         server = prepared(binaries[-1].parent, Path(folder))
         options = {"port": server.port, "listen_addresses": "127.0.0.1", "unix_socket_directories": folder}
         # Its data is not worth a sync, and an immediate shutdown not worth a clean one.

@@ -39,6 +39,8 @@ ZONES = ("example.test", "provider.test")
 """On the primary and the secondary."""
 REVERSE = "2.0.192.in-addr.arpa"
 """On the primary: 192.0.2.1 is `mail.example.test`, which leads back, and so is 192.0.2.2, which does not."""
+OTHER_REVERSE = ("in-addr.arpa", "ip6.arpa")
+"""On the primary: nothing, until a test puts something there; with none, whoever asks would ask the root servers."""
 NEGATIVE_TTL = 7
 """Of these zones: their SOA's last field."""
 _SOA = f"@ 60 IN SOA ns1.example.test. hostmaster.example.test. 1 86400 86400 86400 {NEGATIVE_TTL}\n"
@@ -147,13 +149,20 @@ def _zones(server: Bind) -> dict[str, dict[str, str]]:
     )
     primary = {zone: f'type primary; file "{zone}"; notify no; {policy.format(zone)}' for zone in ZONES}
     secondary = dict.fromkeys(ZONES, f"type secondary; primaries {{ {PRIMARY} port {server.port}; }};")
-    to = {**dict.fromkeys((*ZONES, REVERSE), PRIMARY), "test": PARENT, "_domainkey.cut.example.test": SECONDARY}
+    to = {
+        **dict.fromkeys((*ZONES, REVERSE, *OTHER_REVERSE), PRIMARY),
+        "test": PARENT,
+        "_domainkey.cut.example.test": SECONDARY,
+    }
     forwards = {
         zone: f"type forward; forward only; forwarders {{ {PRIMARY} port {server.ports[at]}; }};"
         for zone, at in to.items()
     }
+    primary[REVERSE] = f'type primary; file "{REVERSE}";'
+    for zone in OTHER_REVERSE:
+        primary[zone] = f'type primary; file "{zone}"; update-policy {{ grant admin. zonesub ANY; }};'
     return {
-        PRIMARY: primary | {REVERSE: f'type primary; file "{REVERSE}";'},
+        PRIMARY: primary,
         SECONDARY: secondary | {"_domainkey.cut.example.test": 'type primary; file "cut";'},
         RECURSIVE: forwards,
         PARENT: {"test": 'type primary; file "test";'},
@@ -167,6 +176,8 @@ def _written(folder: Path, address: str, zones: dict[str, str], server: Bind) ->
     (folder / REVERSE).write_text(
         _SOA + "@ 60 IN NS ns1.example.test.\n1 PTR mail.example.test.\n2 PTR mail.example.test.\n"
     )
+    for zone in OTHER_REVERSE:
+        (folder / zone).write_text(_SOA + "@ 60 IN NS ns1.example.test.\n")
     (folder / "cut").write_text(_SOA + "@ 60 IN NS ns2.example.test.\nbelow 60 IN TXT cut\n")
     (folder / "test").write_text(_SOA + f"@ 60 IN NS ns0\nns0 60 IN A {PARENT}\n{_DELEGATIONS}")
     keys = {"rotate.": server.key_secret, "admin.": server.admin_secret}

@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 from imapclient import IMAPClient  # type: ignore[import-untyped]
 
-from conftest import free_port, missing
+from conftest import SHORT_FOLDER, free_port, missing
 
 PASSWORD = "secret"  # noqa: S105 - of a server that is gone after the test
 ISSUER = "https://login.test/"
@@ -311,7 +311,7 @@ def running_dovecot(extra: str = "") -> Iterator[Dovecot]:
     """Run a server in a folder that is gone afterwards; `extra` is added to its configuration."""
     if shutil.which("dovecot") is None:
         missing("Dovecot is not installed (Debian: apt-get install dovecot-imapd dovecot-lmtpd)")
-    with tempfile.TemporaryDirectory(prefix="dmarcops-imap-", ignore_cleanup_errors=True) as folder:
+    with tempfile.TemporaryDirectory(prefix="dmarcops-imap-", dir=SHORT_FOLDER, ignore_cleanup_errors=True) as folder:
         server = Dovecot(Path(folder), extra)
         _prepare(server)
         server.start()

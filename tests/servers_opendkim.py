@@ -75,6 +75,11 @@ class OpenDkim:
             time.sleep(0.02)
         pytest.fail(f"OpenDKIM did not start: {(self.folder / 'log').read_text()}")
 
+    def reload(self) -> None:
+        """Have it read its tables again, at the next connection."""
+        assert self.process
+        self.process.send_signal(signal.SIGUSR1)
+
     def stop(self) -> None:
         """Stop it; libmilter takes seconds to see a SIGTERM."""
         if self.process:

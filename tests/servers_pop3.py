@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import free_port, missing
+from conftest import SHORT_FOLDER, free_port, missing
 
 PASSWORD = "correct-horse"  # noqa: S105 - of a server that lives as long as the tests
 CONFIGURATION = """
@@ -115,7 +115,7 @@ def pop3() -> Iterator[Pop3]:
     program = shutil.which("dovecot", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
     if program is None or not Path("/usr/lib/dovecot/pop3-login").exists():
         missing("Dovecot's POP3 server is not installed (Debian: apt-get install dovecot-pop3d)")
-    with tempfile.TemporaryDirectory(prefix="dmarcops-pop3-", ignore_cleanup_errors=True) as name:
+    with tempfile.TemporaryDirectory(prefix="dmarcops-pop3-", dir=SHORT_FOLDER, ignore_cleanup_errors=True) as name:
         server = Pop3(Path(name), free_port(), free_port())
         prepare(server)
         user = ["setpriv", "--reuid=nobody", f"--regid={account().pw_gid}", "--clear-groups", "--"]

@@ -59,6 +59,7 @@ class Route53:
 
     `calls` counts what was asked by name. The next `throttled` calls are throttled, the next `busy` changes meet
     another that is not complete, the next `lost` ones are made and not answered; calls in `denied` are denied always.
+    `negative_ttl` is the TTL of the SOA of all zones.
     """
 
     moto: str
@@ -71,6 +72,7 @@ class Route53:
     lost: int = 0
     denied: set[str] = field(default_factory=set)
     is_pending: bool = False
+    negative_ttl: int = 900
     changes: dict[str, tuple[str, Sets] | None] = field(default_factory=dict)
     served: dict[str, Sets] = field(default_factory=dict)
     protected: set[tuple[str, str, str]] = field(default_factory=set)
@@ -125,6 +127,7 @@ class Route53:
         """Forget all faults and counts."""
         self.settle()
         self.throttled = self.busy = self.lost = 0
+        self.negative_ttl = 900
         self.denied.clear()
         self.calls.clear()
         self.batches.clear()
@@ -220,12 +223,13 @@ class Route53:
         sets = self.served[zone]
         shown = kind if (name, kind) in sets else "CNAME"
         if (name, shown) in sets:
-            ttl, values = (900, (_SOA,)) if shown == "SOA" else sets[name, shown]  # moto's own is malformed
+            # moto's own SOA is malformed
+            ttl, values = (self.negative_ttl, (_SOA,)) if shown == "SOA" else sets[name, shown]
             reply.answer.append(dns.rrset.from_text_list(question.name, ttl, "IN", shown, values))
         else:
             if not any(f".{there}".endswith(f".{name}") for there, _ in sets):
                 reply.set_rcode(dns.rcode.NXDOMAIN)
-            reply.authority.append(dns.rrset.from_text(zone, 900, "IN", "SOA", _SOA))
+            reply.authority.append(dns.rrset.from_text(zone, self.negative_ttl, "IN", "SOA", _SOA))
         return reply
 
 

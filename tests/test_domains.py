@@ -1,6 +1,6 @@
 import pytest
 
-from dmarcops.domains import a_labels, dmarc_tags, psd, selected
+from dmarcops.domains import a_labels, dmarc_tags, psd, selected, u_labels
 
 
 @pytest.mark.parametrize(
@@ -18,6 +18,27 @@ from dmarcops.domains import a_labels, dmarc_tags, psd, selected
 )
 def test_a_labels_are_what_is_compared(text: str, name: str) -> None:
     assert a_labels(text) == name
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("xn--bcher-kva.example", "bücher.example"),
+        ("mail.xn--fsqu00a.xn--0zwm56d", "mail.例子.测试"),
+        ("bücher.example", ""),
+        ("example.com", ""),
+        # No label of IDNA 2008: an emoji, a hyphen at the end, nothing behind the prefix, no Punycode, upper case.
+        ("xn--ls8h.example", ""),
+        ("xn--a-.example", ""),
+        ("xn--.example", ""),
+        ("xn--99999.example", ""),
+        ("XN--BCHER-KVA.example xn--", ""),
+        # A letter that another one and a mark make, which is not the form that is encoded.
+        ("xn--ba-vub.example", ""),
+    ],
+)
+def test_u_labels_are_shown_of_valid_names_alone(name: str, text: str) -> None:
+    assert u_labels(name) == text
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 S = TypeVar("S", bound="Settings")
 
 FILE_NAME = "dmarcops.toml"
-SECTIONS = ("store", "mailboxes", "dns", "resolver", "submission", "notify", "signers", "keys", "domains")
+SECTIONS = ("store", "mailboxes", "dns", "resolver", "submission", "notify", "signers", "keys", "policy", "domains")
 SECRET_COMMAND_SECONDS = 60
 """How long a secret's command may take: a person may have to enter a passphrase."""
 
@@ -92,7 +92,9 @@ class Config:
 
     def read(self, path: tuple[str, ...], settings: type[S]) -> S:
         """
-        Read a table into the settings that it is for, its secrets looked up; `kind` is left out.
+        Read a table into the settings that it is for, its secrets looked up.
+
+        `kind`, which says of some tables what they are for, is left out unless the settings have one of their own.
 
         Args:
             path: The names of the table: `("mailboxes", "rua")` for `[mailboxes.rua]`.
@@ -105,7 +107,7 @@ class Config:
         given = {
             key: self._with_secrets(value, f"{self.place}: {label} {key}")
             for key, value in self._table(path).items()
-            if key != "kind"
+            if key != "kind" or "kind" in settings.model_fields
         }
         # Imported only where a section is read: it takes longer than most commands.
         from pydantic import ValidationError  # noqa: PLC0415 - see above
@@ -185,6 +187,23 @@ def load(file: Path | None, *, store_url: str | None = None, environ: Mapping[st
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """Return the one of `known` that `name` was most likely meant to be, if any is near."""
     return next(iter(get_close_matches(name, list(known), n=1, cutoff=0.5)), None)
+
+
+def secret_of_file(file: Path, place: str) -> str:
+    """
+    Return a secret that stands in the first line of a file.
+
+    Args:
+        file: The file.
+        place: Where it is named, for messages.
+
+    Raises:
+        ConfigError: It cannot be read, or is no text.
+    """
+    try:
+        return _first_line(file.expanduser().read_bytes(), place)
+    except OSError as error:
+        raise ConfigError(f"{place}: cannot read {file}: {error.strerror}") from error
 
 
 def _default_file(environ: Mapping[str, str]) -> Path | None:
@@ -293,7 +312,7 @@ def _text(given: _Given, environ: Mapping[str, str]) -> str:
         case {"env": str(name), **rest} if not rest:
             return _secret_of_variable(name, given.place, environ)
         case {"file": str(name), **rest} if not rest:
-            return _secret_of_file(Path(name), given.place)
+            return secret_of_file(Path(name), given.place)
         case {"command": [str(), *_] as command, **rest} if not rest:
             return _secret_of_command([str(word) for word in command], given.place)
     hint = 'or a secret: { env = "NAME" }, { file = "/path" } or { command = ["program", "argument"] }'
@@ -317,13 +336,6 @@ def _secret_of_variable(name: str, place: str, environ: Mapping[str, str]) -> st
     if name not in environ:
         raise ConfigError(f"{place}: the environment variable {name} is not set")
     return environ[name]
-
-
-def _secret_of_file(file: Path, place: str) -> str:
-    try:
-        return _first_line(file.expanduser().read_bytes(), place)
-    except OSError as error:
-        raise ConfigError(f"{place}: cannot read {file}: {error.strerror}") from error
 
 
 def _secret_of_command(command: list[str], place: str) -> str:

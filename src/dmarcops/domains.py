@@ -42,6 +42,21 @@ def a_labels(text: str) -> str:
     return name if _NAME.fullmatch(name) else ""
 
 
+def u_labels(name: str) -> str:
+    """
+    Give an internationalized domain name as its owner reads it; empty when there is nothing else to read.
+
+    To be shown beside the A-labels, never instead: different names can look the same (RFC 5890 section 4.4).
+    """
+    if "xn--" not in name:
+        return ""
+    try:
+        text = idna.decode(name)
+        return text if idna.encode(text).decode("ascii") == name else ""
+    except (idna.IDNAError, UnicodeError):
+        return ""
+
+
 @cache
 def suffix_list() -> OrganizationalDomain:
     """

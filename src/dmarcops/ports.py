@@ -135,6 +135,7 @@ class Submission(Protocol):
         ...
 
 
+@runtime_checkable
 class Checkable(Protocol):
     """Something that can be tried out for `doctor`; may make folders that are missing, and changes nothing else."""
 
@@ -249,6 +250,21 @@ class DnsProvider(Protocol):
 
     def is_settled(self, token: str) -> bool:
         """Tell, without waiting, whether the change is on all of the provider's own servers."""
+        ...
+
+
+@runtime_checkable
+class ZoneCheckable(Protocol):
+    """A provider that can tell whether the zone that it would write is the one that the world sees."""
+
+    def check_zone(self, name: str) -> None:
+        """
+        See that it is, for the zone of a name; writes nothing.
+
+        Raises:
+            UnsafeChangeError: It is not, or there is no such zone.
+            DnsError: That cannot be found out now (`transient`).
+        """
         ...
 
 

@@ -106,9 +106,27 @@ class Parts:
         Raises:
             ConfigError: There are none, or they cannot be used.
         """
-        key = _key(self.config, name)
-        settings = self.config.read(("domains", key), DomainSettings)
-        return settings, self.config.read(("domains", key, "dkim"), DkimSettings)
+        settings = self.domain_settings(name)
+        return settings, self.config.read(("domains", domain_key(self.config, name), "dkim"), DkimSettings)
+
+    def domain_settings(self, name: str) -> DomainSettings:
+        """
+        Give the settings of a domain that are not of its keys alone.
+
+        Raises:
+            ConfigError: There are none, or they cannot be used.
+        """
+        return self.config.read(("domains", domain_key(self.config, name)), DomainSettings)
+
+    @property
+    def submission(self) -> SmtpSubmission:
+        """
+        Who sends for us.
+
+        Raises:
+            ConfigError: There is no `[submission]`, or it cannot be used.
+        """
+        return SmtpSubmission(self.config.read(("submission",), SubmissionSettings))
 
     def outside(self, name: str) -> Outside:
         """
@@ -223,7 +241,7 @@ def domains(config: Config, asked: Sequence[str]) -> tuple[str, ...]:
         ConfigError: One that is asked for is not configured.
     """
     if asked:
-        return tuple(dict.fromkeys(_key(config, name, "dkim") for name in asked))
+        return tuple(dict.fromkeys(domain_key(config, name, "dkim") for name in asked))
     sections = config.tables.get("domains", {})
     return tuple(name for name, table in sections.items() if isinstance(table, dict) and "dkim" in table)
 
@@ -236,7 +254,7 @@ def user() -> str:
         return str(os.getuid())
 
 
-def _key(config: Config, name: str, part: str = "") -> str:
+def domain_key(config: Config, name: str, part: str = "") -> str:
     """Return how a domain is spelled in the configuration."""
     known = {a_labels(each): each for each in config.names("domains")}
     key = known.get(a_labels(name))

@@ -8,7 +8,7 @@ gives the values, with `{ env = … }`, `{ file = … }` and `{ command = … }`
 from datetime import timedelta
 from typing import Annotated, ClassVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from dmarcops.errors import ConfigError
 from dmarcops.quantities import parse_duration, parse_size
@@ -55,3 +55,18 @@ class MailboxSettings(Settings):
     """Whether several programs may take from it at once, since its server gives each message to one of them."""
     reports: bool = True
     """Whether reports arrive here; false for a mailbox that only `verify` and `probe` look into."""
+
+
+class NoticeSettings(Settings):
+    """What `[notify]` says of when people are told, whoever tells them."""
+
+    failing_runs: int = Field(default=3, ge=1)
+    """Tell of what may pass by itself, as a mailbox or a DNS server that fails, when so many runs in a row failed."""
+    silent_after: Duration = timedelta(days=3)
+    """Tell of a reporter that used to send daily (7 of 10 days) and did not for so long."""
+    rejected_rate: float = Field(default=0.2, ge=0, le=1)
+    """Tell when a larger part of the reports of the last day could not be stored."""
+    rejected_min: int = Field(default=20, ge=1)
+    """How many reports the last day must have had for that rate to count."""
+    repeat_after: Duration = timedelta(days=1)
+    """How long the same is not told again; that it is over is told at once."""

@@ -25,10 +25,9 @@ if TYPE_CHECKING:
     from dmarcops.flows.ingest import Ingest
     from dmarcops.flows.look import Looking
     from dmarcops.flows.lookers import Lookers
-    from dmarcops.flows.notices import Thresholds
     from dmarcops.flows.retry import RetrySource
     from dmarcops.ports import MailSource, Notifier, Progress
-    from dmarcops.settings import MailboxSettings
+    from dmarcops.settings import MailboxSettings, NoticeSettings
 
 _TEMPORARY = "dmarcops-run-"
 
@@ -171,25 +170,17 @@ def mailbox(config: Config, name: str) -> "tuple[MailSource, MailboxSettings]":
     return source, settings
 
 
-def notifier(config: Config) -> "tuple[Notifier, Thresholds]":
+def notifier(config: Config) -> "tuple[Notifier, NoticeSettings]":
     """
     Give who tells people, and from when on.
 
     Raises:
         ConfigError: There is no `[notify]`, or it cannot be used.
     """
-    from dmarcops.flows.notices import Thresholds
     from dmarcops.notify import apprise
 
     settings = config.read(("notify",), apprise.Config)
-    thresholds = Thresholds(
-        failing_runs=settings.failing_runs,
-        silent_after=settings.silent_after,
-        rejected_rate=settings.rejected_rate,
-        rejected_min=settings.rejected_min,
-        repeat_after=settings.repeat_after,
-    )
-    return apprise.Adapter(settings), thresholds
+    return apprise.Adapter(settings), settings
 
 
 def parsed(paths: Sequence[str], *, stdin: BinaryIO, folder: Path, problems: list[str]) -> "Iterator[Looking]":

@@ -2,50 +2,39 @@
 
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from email.utils import formatdate
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import dns.message
-import dns.rcode
-import dns.rdatatype
-import dns.rrset
 import pytest
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
 
 from dmarcops.cli import main
-from dmarcops.dkim.key import PrivateKey, generate_key
+from dmarcops.dkim.key import PrivateKey, generate_key, parse_key
 from dmarcops.dkim.record import Algorithm, format_record
-from dmarcops.dns.txt import DECIMAL, format_txt
 from program import Program
 from servers_dns import serve_dns
+from servers_zone import Zone, text_of
 
 _DKIMPY: Any = import_module("dkim")  # it ships no types
 DOMAIN = "example.com"
+PASSPHRASE = "correct horse"  # noqa: S105 - of a key that is gone after the test
 OWN = """#!/bin/sh
 case "$1" in
 current) cat {folder}/named 2>/dev/null ;;
 esac
 exit 0
 """
-
-
-class Zone(dict[str, bytes]):
-    """What a server says of each name."""
-
-    def respond(self, query: dns.message.Message) -> dns.message.Message:
-        reply = dns.message.make_response(query)
-        reply.flags |= dns.flags.AA
-        name = query.question[0].name.to_text(omit_final_dot=True).lower()
-        if name in self and query.question[0].rdtype == dns.rdatatype.TXT:
-            text = format_txt(self[name], base=DECIMAL)
-            reply.answer.append(dns.rrset.from_text(query.question[0].name, 60, "IN", "TXT", text))
-        else:
-            soa = dns.rrset.from_text(f"{DOMAIN}.", 60, "IN", "SOA", f"ns.{DOMAIN}. h.{DOMAIN}. 1 1 1 1 1")
-            is_asked = query.question[0].rdtype == dns.rdatatype.SOA and name == DOMAIN
-            (reply.answer if is_asked else reply.authority).append(soa)
-        return reply
 
 
 @pytest.fixture
@@ -109,7 +98,7 @@ def test_rotate_tells_a_person_what_to_write_and_goes_on_when_it_is_there(run: P
     assert (key["stage"], key["pending"]) == ("published", [f"PublishTxt {name}"])
     line = run("keys", "show", DOMAIN, key["selector"]).out
     assert line.startswith(f"{name}. IN TXT ")
-    zone[name] = _text(line)
+    zone[name] = text_of(line)
     ended = run("rotate", "--format", "json")
     assert ended.code == 0, ended.err
     (key,) = json.loads(ended.out)["domains"][0]["keys"]
@@ -117,11 +106,6 @@ def test_rotate_tells_a_person_what_to_write_and_goes_on_when_it_is_there(run: P
     assert run("keys", "check", DOMAIN).code == 0
     zone[name] = b"v=DKIM1; p=other"
     assert run("keys", "check", DOMAIN, key["selector"]).code == 1
-
-
-def _text(line: str) -> bytes:
-    rdata = dns.rrset.from_text("x.", 60, "IN", "TXT", line.split(" TXT ")[1])[0]
-    return b"".join(rdata.strings)
 
 
 def test_dry_run_changes_nothing(run: Program) -> None:
@@ -142,7 +126,7 @@ def test_dry_run_changes_nothing(run: Program) -> None:
         (("verify", DOMAIN), 2, "no key of example.com is in use"),
         (("verify", DOMAIN, "--selector", "s1"), 2, "no mailbox is configured"),
         (("verify", DOMAIN, "a.eml", "--selector", "s1"), 2, "without --eml"),
-        (("probe", DOMAIN, "--selector", "s1"), 2, "submission"),
+        (("probe", DOMAIN, "--selector", "s1"), 2, "no mailbox is configured"),
     ],
 )
 def test_a_call_that_cannot_work_says_why(run: Program, words: tuple[str, ...], code: int, told: str) -> None:
@@ -221,8 +205,10 @@ def test_a_key_is_imported_verified_from_files_and_listed(run: Program, zone: Zo
     assert refused.code == 3
     assert "keys import" in refused.err
     assert run("keys", "import", DOMAIN, "old", "--key", "old.pem").code == 0
-    (listed,) = json.loads(run("keys", "--format", "json").out)
-    assert (listed["selector"], listed["stage"]) == ("old", "active")
+    listed, domain = json.loads(run("keys", "--format", "json").out)
+    assert (listed["selector"], listed["stage"], listed["concerns"]) == ("old", "active", None)
+    # From the run before, until there is another.
+    assert (domain["selector"], "a key that the store does not know" in domain["concerns"]) == (None, True)
     said = f"Authentication-Results: mx.receiver.example; dkim=pass header.d={DOMAIN} header.s=old"
     files = [signed_mail(key, tmp_path, said), signed_mail(key, tmp_path)]
     ended = run("verify", DOMAIN, "--eml", *files, "--authserv-id", "mx.receiver.example", "--format", "json")
@@ -235,6 +221,79 @@ def test_a_key_is_imported_verified_from_files_and_listed(run: Program, zone: Zo
     failing = signed_mail(key, tmp_path, said.replace("=pass", "=fail"))
     ended = run("verify", DOMAIN, "--eml", failing, "--authserv-id", "mx.receiver.example", "--no-dns")
     assert ended.code == 1
+
+
+def encrypted(key: PrivateKey, form: PrivateFormat) -> bytes:
+    """Give a key's PEM under `PASSPHRASE`."""
+    private = load_pem_private_key(key.pem(), None)
+    return private.private_bytes(Encoding.PEM, form, BestAvailableEncryption(PASSPHRASE.encode()))
+
+
+@pytest.fixture
+def imported(zone: Zone, tmp_path: Path) -> PrivateKey:
+    """A key that mail is signed with, in a file that is encrypted."""
+    key = generate_key(Algorithm.RSA)
+    (tmp_path / "old.pem").write_bytes(encrypted(key, PrivateFormat.PKCS8))
+    zone[f"old._domainkey.{DOMAIN}"] = format_record(key.record)
+    (tmp_path / "named").write_text("old\n")
+    return key
+
+
+@pytest.mark.parametrize("form", [PrivateFormat.PKCS8, PrivateFormat.TraditionalOpenSSL])
+def test_an_encrypted_key_is_imported_with_its_passphrase(
+    run: Program, imported: PrivateKey, tmp_path: Path, form: PrivateFormat
+) -> None:
+    (tmp_path / "old.pem").write_bytes(encrypted(imported, form))
+    (tmp_path / "word").write_text(f"{PASSPHRASE}\nnot this line\n")
+    ended = run("-vv", "keys", "import", DOMAIN, "old", "--key", "old.pem", "--passphrase-file", "word")
+    assert ended.code == 0, ended.err
+    assert PASSPHRASE not in ended.out + ended.err
+    (kept,) = (tmp_path / "state" / "dmarcops" / "keys").rglob("*.pem")
+    assert parse_key(kept.read_bytes()).public_key == imported.public_key
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ((), "give its passphrase with --passphrase-file"),
+        (("--passphrase-file", "wrong"), "see to the passphrase"),
+        (("--passphrase-file", "none"), "--passphrase-file: cannot read none"),
+    ],
+)
+@pytest.mark.usefixtures("imported")
+def test_an_encrypted_key_without_its_passphrase_is_not_imported(
+    run: Program, tmp_path: Path, words: tuple[str, ...], told: str
+) -> None:
+    (tmp_path / "wrong").write_text("another word\n")
+    ended = run("-vv", "keys", "import", DOMAIN, "old", "--key", "old.pem", *words)
+    assert ended.code == 2
+    assert told in ended.err
+    assert "another word" not in ended.err
+    assert (tmp_path / "old.pem").read_text().splitlines()[1] not in ended.err
+    assert run("keys", "--format", "json").out == "[]\n"
+
+
+def test_a_passphrase_is_asked_for_on_a_terminal_and_not_shown(
+    run: Program, imported: PrivateKey, tmp_path: Path
+) -> None:
+    ours, terminal = os.openpty()
+    words = [sys.executable, "-m", "dmarcops", "--store", run.store_url, "keys", "import", DOMAIN, "old"]
+    process = subprocess.Popen(
+        ["setsid", "--ctty", "--wait", *words, "--key", "old.pem"], stdin=terminal, stdout=terminal, stderr=terminal
+    )
+    os.close(terminal)
+    said = b""
+    with os.fdopen(ours, "r+b", buffering=0) as screen:
+        while b"Passphrase" not in said:
+            said += screen.read(1024)
+        screen.write(f"{PASSPHRASE}\n".encode())
+        with suppress(OSError):  # the program has closed its end
+            while True:
+                said += screen.read(1024)
+    assert process.wait(60) == 0
+    assert PASSPHRASE.encode() not in said
+    (kept,) = (tmp_path / "state" / "dmarcops" / "keys").rglob("*.pem")
+    assert parse_key(kept.read_bytes()).public_key == imported.public_key
 
 
 def test_the_commands_are_in_the_help(run: Program) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from dmarcops.errors import ConfigError, DmarcopsError, SignerError, UnsafeChangeError
-from dmarcops.ports import SigningKey
+from dmarcops.ports import Checkable, SigningKey
 from dmarcops.quantities import parse_duration
 from dmarcops.report.model import Domain, Selector
 from dmarcops.signers import block
@@ -678,3 +678,41 @@ def test_signs_with_both_algorithms_when_it_can(case: FileCase, place: Place) ->
     (place.folder / "keys" / DOMAIN / "e2026b.key").unlink()
     with pytest.raises(SignerError, match="cannot tell the algorithm of selector e2026b"):
         signer.use(signing_key(A))
+
+
+def kinds(place: Place, **options: Any) -> list[str]:  # noqa: ANN401 - any setting
+    """Tell how doctor finds a signer, which changes nothing."""
+    signer = place.signer(**options)
+    assert isinstance(signer, Checkable)
+    before = sorted((path, path.stat().st_mtime_ns) for path in place.folder.rglob("*"))
+    findings = signer.check()
+    assert sorted((path, path.stat().st_mtime_ns) for path in place.folder.rglob("*")) == before
+    return [finding.kind for finding in findings]
+
+
+def test_doctor_finds_nothing_wrong_before_and_after_the_first_key(place: Place) -> None:
+    found = kinds(place)
+    assert ("hint" in found, "problem" in found) == (True, False)
+    place.signer().use(signing_key(A))
+    found = kinds(place, check=("true",))
+    assert set(found) == {"ok"}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"reload": ("not-to-be-found",)},
+        {"check": ("false",)},
+        {"check": ("not-to-be-found", "{domain}")},
+        {"key_dir": Path("/nowhere/keys")},
+        {"key_owner": "nobody-of-that-name"},
+    ],
+)
+def test_doctor_finds_what_is_wrong_with_a_signer(place: Place, options: dict[str, Any]) -> None:
+    assert "problem" in kinds(place, **options)
+
+
+def test_doctor_finds_a_directory_of_keys_that_others_can_write_to(place: Place) -> None:
+    (place.folder / "keys").mkdir()
+    (place.folder / "keys").chmod(0o777)
+    assert kinds(place).count("problem") == 1

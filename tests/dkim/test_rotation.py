@@ -418,6 +418,20 @@ def test_key_is_not_verified_when_its_record_is_not_out() -> None:
     assert no.text.startswith(SERVERS[1])
 
 
+@pytest.mark.parametrize(("found", "is_overdue"), [(None, False), ("v=DKIM1; p=other", True)])
+def test_a_server_that_lags_is_waited_for_and_one_with_another_record_is_told(
+    found: str | None, *, is_overdue: bool
+) -> None:
+    world = published()
+    if found is None:
+        world.servers[SERVERS[1]].pop(NAME.format("s1"), None)
+    else:
+        world.servers[SERVERS[1]][NAME.format("s1")] = found
+    no = reason(world, "s1")
+    assert (no.stage, no.guard, no.is_overdue) == (Stage.PUBLISHED, "authoritative", is_overdue)
+    assert no.text.startswith(SERVERS[1])
+
+
 @pytest.mark.parametrize("stray", ["s0", None])
 @pytest.mark.parametrize("make", [switched, verified])
 def test_signer_is_switched_again_when_it_strayed(make: Callable[[], World], stray: str | None) -> None:

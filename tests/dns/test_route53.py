@@ -179,6 +179,8 @@ def test_a_zone_that_is_delegated_elsewhere_is_refused(route53: Route53, domain:
     with pytest.raises(UnsafeChangeError, match=NAMESERVERS[0]) as error:
         adapter.publish(name_of(domain), KEY, ttl=60)
     assert error.value.guard == "zone-not-delegated"
+    with pytest.raises(UnsafeChangeError, match=NAMESERVERS[0]):
+        adapter.check_zone(name_of(domain))
     assert route53.batches == []
 
 

@@ -59,7 +59,9 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sqlite3.Connecti
         yield connection
 
 
-@pytest.mark.parametrize("generator", ["generate_cli.py", "generate_configuration.py", "generate_rotation.py"])
+@pytest.mark.parametrize(
+    "generator", ["generate_cli.py", "generate_configuration.py", "generate_rotation.py", "generate_signoff.py"]
+)
 def test_generated_page_is_what_the_program_says(generator: str) -> None:
     command = [sys.executable, str(DOCS / generator), "--check"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

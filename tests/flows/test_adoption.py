@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from dmarcops.dkim.key import generate_key
+from dmarcops.dkim.key import PrivateKey, generate_key
 from dmarcops.dkim.lifecycle import Stage
 from dmarcops.dkim.record import Algorithm, format_record
 from dmarcops.errors import Refused, UnsafeChangeError
@@ -28,8 +28,8 @@ def world(tmp_path: Path) -> Iterator[World]:
         yield world
 
 
-def adopt(world: World, pem: bytes = KEY.pem()) -> None:
-    adopt_key(world.store, world.outside(world.plans[0]), "old", pem, now=START, who="me")
+def adopt(world: World, key: PrivateKey = KEY) -> None:
+    adopt_key(world.store, world.outside(world.plans[0]), "old", key, now=START, who="me")
 
 
 def test_an_adopted_key_is_verified_and_replaced(world: World) -> None:
@@ -44,7 +44,7 @@ def test_an_adopted_key_is_verified_and_replaced(world: World) -> None:
 
 def test_a_key_that_dns_does_not_have_is_refused(world: World) -> None:
     with pytest.raises(UnsafeChangeError, match="ns1"):
-        adopt(world, generate_key(Algorithm.ED25519).pem())
+        adopt(world, generate_key(Algorithm.ED25519))
     assert world.stages() == {}
 
 

@@ -12,7 +12,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
-from dmarcops.flows.carrier import authenticity
+from dmarcops.flows.carrier import Carrier, carrier_of
 from dmarcops.flows.look import Found, look
 from dmarcops.flows.rules import Rules
 from dmarcops.report.limits import Limits
@@ -45,10 +45,18 @@ def test_report_has_what_is_known_of_its_carrier(
     [found] = look(Held("a.eml", field + MAIL + document(1)), rules(tmp_path, *ids)).payloads
     assert isinstance(found, Found)
     assert found.authenticated == expected
+    assert found.carrier == ("receiver.example" if expected == "authenticated" else "")
+
+
+def test_an_organization_is_the_carriers_be_its_author_domain_below_it(tmp_path: Path) -> None:
+    mail = (PASS + MAIL + document(1)).replace(b"receiver.example\r\n", b"dmarc.receiver.example\r\n")
+    [found] = look(Held("a.eml", mail), rules(tmp_path, "mx.example.com")).payloads
+    assert isinstance(found, Found)
+    assert (found.authenticated, found.carrier) == ("authenticated", "receiver.example")
 
 
 def test_nothing_is_known_of_what_is_no_mail(tmp_path: Path) -> None:
-    assert authenticity(BytesIO(document(1)), rules(tmp_path, "mx.example.com")) == "unknown"
+    assert carrier_of(BytesIO(document(1)), rules(tmp_path, "mx.example.com")) == Carrier("unknown")
 
 
 def test_signature_of_the_carrier_is_checked_where_dns_is_at_hand(tmp_path: Path) -> None:
@@ -60,10 +68,10 @@ def test_signature_of_the_carrier_is_checked_where_dns_is_at_hand(tmp_path: Path
     signed = dkimpy.sign(mail, b"s1", b"receiver.example", pem, include_headers=[b"From", b"Subject"]) + mail
     records = {"s1._domainkey.receiver.example": (b"v=DKIM1; k=rsa; p=" + b64encode(public),)}
     checked = replace(rules(tmp_path), resolver=Names(records))
-    assert authenticity(BytesIO(signed), checked) == "authenticated"
-    assert authenticity(BytesIO(signed.replace(b"receiver.example<", b"forger.example<")), checked) == "unknown"
-    assert authenticity(BytesIO(mail), checked) == "unknown"
-    assert authenticity(BytesIO(signed), replace(checked, resolver=Names({}))) == "unknown"
+    assert carrier_of(BytesIO(signed), checked) == Carrier("authenticated", "receiver.example")
+    assert carrier_of(BytesIO(signed.replace(b"receiver.example<", b"forger.example<")), checked) == Carrier("unknown")
+    assert carrier_of(BytesIO(mail), checked) == Carrier("unknown")
+    assert carrier_of(BytesIO(signed), replace(checked, resolver=Names({}))) == Carrier("unknown")
 
 
 @dataclass(frozen=True)

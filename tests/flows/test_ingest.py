@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import tempfile
 from collections.abc import Sequence
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
@@ -156,7 +157,13 @@ def test_large_reports_have_transactions_of_their_own_and_leave_no_file(
     assert list(tmp_path.glob("*.records")) == []
 
 
-def test_message_that_kills_its_process_gets_its_line_and_the_others_are_stored(store: Store, tmp_path: Path) -> None:
+@pytest.mark.parametrize("folder", ["short", "l" + "o" * 100 + "ng"])
+def test_message_that_kills_its_process_gets_its_line_and_the_others_are_stored(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str
+) -> None:
+    """However processes are started: by the name of the temporary directory."""
+    (tmp_path / folder).mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / folder))
     batch: list[Message] = [Held(f"{n}.xml", document(n)) for n in range(20)]
     batch[3] = Deadly("deadly")
     later = [[Held(f"later {n}", document(n))] for n in (30, 31, 32)]

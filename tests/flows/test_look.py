@@ -44,10 +44,10 @@ def test_nothing_is_left_of_a_large_report_that_turns_out_damaged(tmp_path: Path
 
 
 def test_large_report_is_read_again_when_it_has_to_be_repaired(tmp_path: Path) -> None:
-    data = document(1, records=IN_MEMORY * 2).replace(b"</feedback>", b"</feedback")
+    data = document(1, records=IN_MEMORY * 3).replace(b"</feedback>", b"</feedback")
     [found] = look(Held("a.xml", data), rules(tmp_path)).payloads
     assert isinstance(found, Found)
-    assert found.report.record_count == sum(1 for _ in found.records.records()) == IN_MEMORY * 2
+    assert found.report.record_count == sum(1 for _ in found.records.records()) == IN_MEMORY * 3
     assert len(list(tmp_path.iterdir())) == 1
     found.records.release()
 

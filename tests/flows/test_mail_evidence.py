@@ -106,7 +106,7 @@ def test_a_mailbox_that_cannot_be_read_is_told_and_stops_no_other() -> None:
     bad, good = Box([], MailError("no answer")), Box([mail(), mail(at=NOW + 2 * HOUR)])
     said = witness(bad, good).testify([key()], NOW + 3 * HOUR)
     assert said.verdicts == {"s1": "pass"}
-    assert [str(problem) for problem in said.problems] == ["no answer"]
+    assert [str(problem) for problem in said.problems] == ["seed: no answer"]
 
 
 @pytest.mark.parametrize("fault", [OSError("gone"), BadInput("mail-too-big", "too big")])

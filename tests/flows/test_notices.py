@@ -5,14 +5,16 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from dmarcops.flows.notices import Facts, Notice, Thresholds, due, first_day, harmless, judge, message
+from dmarcops.flows.notices import Facts, Notice, due, first_day, harmless, judge, message, of_concerns
+from dmarcops.settings import NoticeSettings
+from dmarcops.store.concerns import Concern, Remembered
 from dmarcops.store.notices import Told
 from dmarcops.store.recent import PayloadCount, ReporterDays
 from dmarcops.store.runs import SourceRun
 
 NOW = datetime(2026, 1, 20, 12, tzinfo=UTC)
-DAY = timedelta(days=1)
-THRESHOLDS = Thresholds(
+DAY, HOUR = timedelta(days=1), timedelta(hours=1)
+THRESHOLDS = NoticeSettings(
     failing_runs=3, silent_after=3 * DAY, rejected_rate=0.2, rejected_min=20, repeat_after=timedelta(days=1)
 )
 WELL = SourceRun("rua", last_ok_at=NOW)
@@ -179,3 +181,45 @@ def test_foreign_text_cannot_act() -> None:
     run = SourceRun("rua", NOW, NOW, "<b>\x07", 3)
     for notice in judge(facts(runs=[run], reporters=[hostile]), THRESHOLDS, NOW):
         assert not set(notice.title + notice.text) & set("@<>\n\x00\x07")
+
+
+SINCE = NOW - 3 * HOUR
+
+
+def remembered(*, runs: int = 1, ended: bool = False, transient: bool = False, event: bool = False) -> Remembered:
+    concern = Concern(
+        subject="dkim",
+        domain="example.com",
+        kind="stuck",
+        selector="s1",
+        title="the key s1\n of example.com is stuck",
+        text="<@all>" + 2000 * "x",
+        is_transient=transient,
+        is_event=event,
+    )
+    return Remembered(concern=concern, since=SINCE, runs=runs, ended_at=NOW if ended else None)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (remembered(), "the key s1? of example.com is stuck"),
+        (remembered(ended=True), "over: the key s1? of example.com is stuck"),
+        (remembered(transient=True, runs=2), None),
+        (remembered(transient=True, runs=3), "the key s1? of example.com is stuck"),
+        (remembered(event=True, ended=True), "the key s1? of example.com is stuck"),
+    ],
+)
+def test_concerns_are_told_of_when_they_do_not_pass_by_themselves(given: Remembered, expected: str | None) -> None:
+    told = list(of_concerns([given], failing_runs=3))
+    assert [notice.title for notice in told] == ([] if expected is None else [expected])
+    for notice in told:
+        assert (notice.is_over, notice.is_event) == (str(expected).startswith("over"), given.concern.is_event)
+        lasted = "It lasted from 2026-01-20 09:00 UTC to 2026-01-20 12:00 UTC."
+        assert notice.text == (lasted if notice.is_over else "((at)all)" + 994 * "x" + "...")
+
+
+def test_an_event_is_told_once_and_is_settled_then() -> None:
+    event = Notice("k", "happened", "it happened", is_event=True)
+    assert due([event], {}, DAY, NOW) == ((event,), ("k",), ("k",))
+    assert due([event], {"k": Told(NOW - 9 * DAY, still_open=False)}, DAY, NOW).notices == ()

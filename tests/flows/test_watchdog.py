@@ -7,8 +7,9 @@ import pytest
 
 from builders import BEGIN, DAY, message, rejection, report
 from dmarcops.errors import EdgeError
-from dmarcops.flows.notices import Thresholds
-from dmarcops.flows.watchdog import keep_watch
+from dmarcops.flows.watchdog import keep_watch, tell_concerns
+from dmarcops.settings import NoticeSettings
+from dmarcops.store.concerns import Concern, save
 from dmarcops.store.engine import Store
 from dmarcops.store.notices import load_told
 from dmarcops.store.reports import record
@@ -16,7 +17,7 @@ from dmarcops.store.runs import save_error, save_ok
 
 NOW = datetime(2026, 1, 20, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
-THRESHOLDS = Thresholds(
+THRESHOLDS = NoticeSettings(
     failing_runs=2, silent_after=timedelta(days=3), rejected_rate=0.2, rejected_min=5, repeat_after=timedelta(days=1)
 )
 
@@ -108,3 +109,35 @@ def test_watchdog_leaves_it_to_another_that_is_at_it(store: Store) -> None:
     with store.exclusive("notices"):
         assert look(store, NOW, people) == []
     assert look(store, NOW, people) == ["dmarcops: mailbox rua fails"]
+
+
+def test_concerns_are_told_of_once_again_and_when_they_are_over(store: Store) -> None:
+    people = People()
+    stuck = Concern(subject="policy", domain="example.com", kind="k", title="a step went wrong", text="more fails")
+    happened = Concern(subject="policy", domain="example.com", kind="e", title="it was", text="so", is_event=True)
+
+    def run(hours: int, *found: Concern) -> list[str]:
+        now = NOW + hours * HOUR
+        people.heard.clear()
+        save(store, "policy", {"example.com": found}, now)
+        tell_concerns(store, people, THRESHOLDS, subject="policy", now=now)
+        return list(people.heard)
+
+    assert run(0, stuck, happened) == ["dmarcops: it was, and 1 more"]
+    assert run(1, stuck) == []
+    assert run(24, stuck) == ["dmarcops: a step went wrong"]
+    assert run(25) == ["dmarcops: over: a step went wrong"]
+    assert run(26, stuck) == []
+    assert run(27) == []
+    assert tell_concerns(store, people, THRESHOLDS, subject="dkim", now=NOW) == ()
+
+
+def test_concern_that_was_over_before_anybody_heard_of_it_is_not_told(store: Store) -> None:
+    people = People(are_away=True)
+    stuck = Concern(subject="dkim", domain="example.com", kind="k", title="t", text="x")
+    save(store, "dkim", {"example.com": [stuck]}, NOW)
+    with pytest.raises(EdgeError):
+        tell_concerns(store, people, THRESHOLDS, subject="dkim", now=NOW)
+    people.are_away = False
+    save(store, "dkim", {"example.com": []}, NOW + HOUR)
+    assert tell_concerns(store, people, THRESHOLDS, subject="dkim", now=NOW + HOUR) == ()

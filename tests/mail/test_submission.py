@@ -1,16 +1,19 @@
 """Submission to a real SMTP server of the tests: what is taken, and how a refusal is told."""
 
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from aiosmtpd.controller import Controller
-from aiosmtpd.smtp import SMTP, Envelope, Session
+from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 from pydantic import ValidationError
 
 from conftest import free_port
 from dmarcops.errors import MailError
 from dmarcops.mail.submission import Config, SmtpSubmission
+from servers_dovecot import certificates
 
 
 class Taker:
@@ -99,3 +102,60 @@ def test_starttls_and_login_are_insisted_on() -> None:
 def test_no_tls_is_for_loopback_only() -> None:
     with pytest.raises(ValidationError, match="this machine only"):
         Config(host="smtp.example.com", tls="none")
+
+
+class Knower:
+    """Knows one user."""
+
+    def __call__(self, *given: object) -> AuthResult:
+        data = given[-1]
+        assert isinstance(data, LoginPassword)
+        return AuthResult(success=(data.login, data.password) == (b"me", b"hush"), handled=False)
+
+
+@pytest.fixture
+def protected(tmp_path: Path) -> Iterator[dict[str, object]]:
+    """A server that wants TLS and a login: what is to be configured for it."""
+    certificates(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "server.pem", tmp_path / "server.key")
+    taker = Taker()
+    controller = Controller(
+        taker, hostname="127.0.0.1", port=free_port(), tls_context=context, authenticator=Knower(), auth_required=True
+    )
+    controller.start()
+    yield {
+        "host": "127.0.0.1",
+        "port": controller.port,
+        "ca_file": tmp_path / "ca.pem",
+        "username": "me",
+        "password": "hush",
+    }
+    controller.stop()
+    assert taker.taken == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "kinds", "told"),
+    [
+        ({}, ["ok"], "TLS (starttls), as me"),
+        ({"password": "wr0ng"}, ["problem", "hint"], "does not let us in: 535"),
+        ({"ca_file": None}, ["problem", "hint"], "its certificate is not trusted"),
+        ({"tls": "implicit"}, ["problem"], "wrong version number"),
+        ({"port": 1}, ["problem"], "Connection refused"),
+    ],
+)
+def test_doctor_logs_in_and_sends_nothing(
+    protected: dict[str, object], changes: dict[str, object], kinds: list[str], told: str
+) -> None:
+    findings = SmtpSubmission(Config.model_validate({**protected, **changes})).check()
+    assert [finding.kind for finding in findings] == kinds, findings
+    assert told in findings[0].text
+    assert not [finding for finding in findings if "hush" in finding.text or "wr0ng" in finding.text]
+
+
+def test_doctor_says_when_nobody_logs_in() -> None:
+    with server(Taker()) as submission:
+        (found,) = submission.check()
+    assert found.kind == "ok"
+    assert found.text.endswith("without TLS, without a login")

@@ -298,6 +298,18 @@ def test_denied_and_forwarding_sources_need_no_review() -> None:
     assert closed(gates(evidence(counts, words=words))) == []
 
 
+@pytest.mark.parametrize("forged", [[], ["forged"]])
+def test_a_forger_hides_no_unreviewed_source_behind_one_that_is_made_up(forged: list[str]) -> None:
+    large = failing(STRANGER, 30)
+    small = failing(Origin("198.18.0.1", host="host.small.example"), 5, authenticated=5)
+    lies = [*stream(OWN, 10**6, reporters=forged), *stream(Origin("198.18.0.2"), 10**6, reporters=forged)]
+    found = evidence(stream(OWN, 1000), large, small, lies)
+    unknown = gates(found)["max_unknown_share"]
+    assert not unknown.ok
+    assert unknown.detail.startswith("to be reviewed: stranger.example (2520), small.example (420)")
+    assert [x.name for x in unknown_sources(found, Thresholds())][:2] == ["stranger.example", "small.example"]
+
+
 def test_unreviewed_mail_alone_is_no_evidence() -> None:
     found = gates(evidence(stream(STRANGER, 1000, spf=1000)))
     assert (found["max_unknown_share"].value, found["max_unknown_share"].detail) == (None, "no acknowledged mail")

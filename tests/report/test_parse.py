@@ -1,5 +1,6 @@
 """What `parse` makes of the shapes that real reports have (each section of the field notes once, and the checklist)."""
 
+import hashlib
 import io
 from collections.abc import Callable, Sequence
 
@@ -31,7 +32,8 @@ from dmarcops.report.model import (
     SpfResultType,
     SpfScope,
 )
-from dmarcops.report.parse import parse, read
+from dmarcops.report.notes import Notes
+from dmarcops.report.parse import _Pass, parse, read
 
 RECORD = """<record><row><source_ip>192.0.2.1</source_ip><count>3</count>
 <policy_evaluated><disposition>none</disposition><dkim>pass</dkim><spf>fail</spf></policy_evaluated></row>
@@ -308,6 +310,13 @@ def test_parse_refuses_what_is_no_report(data: bytes, code: str, outcome: str) -
 def test_parse_refuses_a_document_type_that_the_prolog_did_not_show() -> None:
     error = refused(b"<feedback/><!DOCTYPE a [<!ENTITY b 'c'>]>")
     assert error.code in ("xml-syntax", "empty-report")
+
+
+def test_document_type_is_refused_even_if_it_came_past_the_decoder() -> None:
+    reading = _Pass(Limits(), Notes(10), Sink())
+    with pytest.raises(ReportError) as refusal:
+        reading.run([b"<!DOCTYPE feedback [<!ELEMENT feedback ANY>]><feedback>", b"</feedback>"], hashlib.sha256())
+    assert (refusal.value.code, refusal.value.outcome) == ("doctype", "corrupt")
 
 
 def test_parse_stops_at_its_limits() -> None:

@@ -196,3 +196,25 @@ def test_a_row_of_another_name_for_the_domain_is_refused(tmp_path: Path) -> None
     with pytest.raises(UnsafeChangeError, match="outside-definition"):
         opendkim_in(tmp_path).use(A)
     assert opendkim_in(tmp_path).current(Domain("example.net"), "rsa") is None
+
+
+def test_doctor_sees_whether_it_runs_and_its_keys_are_safe(
+    opendkim_server: OpenDkim,  # noqa: F811 - the fixture
+) -> None:
+    folder = opendkim_server.folder
+
+    def problems(**options: Path) -> list[str]:
+        return [found.text for found in opendkim_server.signer(**options).check() if found.kind == "problem"]
+
+    for table in ("KeyTable", "SigningTable"):
+        (folder / table).touch()
+    opendkim_server.start()
+    assert problems() == []
+    (folder / "open").mkdir()
+    (folder / "open").chmod(0o777)
+    assert problems(key_dir=folder / "open" / "keys") == [
+        f"key-directory: others than its owner can write to {folder}/open"
+    ]
+    opendkim_server.stop()
+    (gone,) = problems()
+    assert gone.startswith("cannot signal the process of")

@@ -58,6 +58,15 @@ def day(number: int) -> tuple[int, int]:
     return BEGIN + number * DAY, BEGIN + (number + 1) * DAY - 1
 
 
+def test_who_has_one_domain_is_one_reporter_whatever_it_calls_itself(store: Store) -> None:
+    for name, carrier in (("a", "receiver.example"), ("b", "forger.example"), ("c", "forger.example"), ("d", "")):
+        made = report(("192.0.2.1", 5, evaluation()), org_name=name, report_id=name)
+        payload = replace(incoming(made), authenticated="authenticated", carrier=carrier)
+        record(store, [message(payload, origin=name)], NOW)
+    found = {x.reporter: x.messages for _, x in ask(store)}
+    assert found == {"receiver.example": 5, "forger.example": 10, "d": 5}
+
+
 def test_records_of_one_source_and_day_are_one_count_with_its_sums(store: Store) -> None:
     put(
         store,

@@ -16,7 +16,9 @@ FORGED = report(("192.0.2.66", 1000, evaluation()))
 
 
 def given(of: IncomingReport, authenticated: str) -> IncomingReport:
-    return replace(of, authenticated=authenticated)
+    """`authenticated by receiver.example` has the organization of the carrier, too."""
+    how, _, carrier = authenticated.partition(" by ")
+    return replace(of, authenticated=how, carrier=carrier)
 
 
 def ends(store: Store, *arrivals: tuple[IncomingReport, str]) -> list[Outcome]:
@@ -70,3 +72,10 @@ def test_conflicting_report_counts_when_it_comes_again_authenticated(store: Stor
     assert counted(store) == [(1000, "unknown")]
     assert ends(store, (incoming(REAL), "authenticated")) == [Outcome.DUPLICATE]
     assert counted(store) == [(7, "authenticated")]
+
+
+def test_a_report_has_the_organization_of_the_carrier_that_authenticated_it(store: Store) -> None:
+    ends(store, (incoming(FORGED), "unauthenticated"), (incoming(REAL), "unauthenticated"))
+    assert ends(store, (incoming(REAL), "authenticated by receiver.example")) == [Outcome.DUPLICATE]
+    assert ask(store, "SELECT mail_count, carrier FROM report WHERE NOT conflict") == [(7, "receiver.example")]
+    assert ask(store, "SELECT mail_count, carrier FROM report WHERE conflict") == [(1000, None)]

@@ -1,11 +1,13 @@
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from sqlalchemy import inspect
 
 from builders import BEGIN, DAY, ask, evaluation, message, rejection, report
 from dmarcops.store import retention
+from dmarcops.store.concerns import REMEMBERED, Concern, save
 from dmarcops.store.engine import Store
+from dmarcops.store.notices import load_told, save_told
 from dmarcops.store.reports import record
 from dmarcops.store.retention import Pruned, prune
 from dmarcops.store.tables import TABLES
@@ -62,6 +64,21 @@ def test_prune_deletes_ledger_and_octets_when_they_are_old(store: Store) -> None
         "ledger_payload": 2,
         "kept": 1,
     }
+
+
+def test_prune_deletes_notices_that_are_told_no_more(store: Store) -> None:
+    open_still = Concern(subject="dkim", domain="example.com", kind="stuck", title="t", text="x")
+    save(store, "dkim", {"example.com": [open_still]}, RECEIVED)
+    save_told(store, ["old", open_still.key], ["old"], RECEIVED)
+    save_told(store, ["lasts"], [], RECEIVED)
+    save_told(store, ["lasts"], [], LATE)
+    assert prune(store, date(2026, 1, 5)) == Pruned(0, 0, 0, 0, 0)
+    assert prune(store, date(2026, 2, 1)) == Pruned(0, 0, 0, 0, 0, notices=1)
+    assert set(load_told(store)) == {open_still.key, "lasts"}
+    save(store, "dkim", {"example.com": []}, LATE)
+    assert prune(store, date(2026, 3, 1)) == Pruned(0, 0, 0, 0, 0)
+    save(store, "dkim", {"example.com": []}, LATE + REMEMBERED + timedelta(days=1))
+    assert prune(store, date(2026, 3, 1)) == Pruned(0, 0, 0, 0, 0, notices=1)
 
 
 def test_prune_leaves_an_empty_store_when_all_is_old(store: Store) -> None:

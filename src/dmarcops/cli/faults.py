@@ -9,9 +9,9 @@ from typing import Any, Protocol
 
 import typer
 
-from dmarcops.cli.neutralise import visible
 from dmarcops.config import nearest
 from dmarcops.errors import DmarcopsError
+from dmarcops.neutralise import visible
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as of every program that a SIGINT ended (128 + 2)."""

@@ -1,26 +1,40 @@
 """`keys`: the DKIM keys that there are, their records, how DNS has them, and what was done to them."""
 
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dmarcops import config
 from dmarcops.cli.options import FormatOption, opened_store
 from dmarcops.cli.output import Format, show, standard_output
 from dmarcops.cli.rotate import parts_of, raise_for
 from dmarcops.errors import ConfigError, DmarcopsError, EdgeError
+from dmarcops.neutralise import visible
 
 if TYPE_CHECKING:
+    from dmarcops.dkim.key import PrivateKey
     from dmarcops.dkim.lifecycle import Key
-    from dmarcops.ports import Resolver
     from dmarcops.store.engine import Store
 
 app = typer.Typer()
 keys_app = typer.Typer()
 app.add_typer(keys_app, name="keys")
 
-_LIST = ("domain", "selector", "algorithm", "bits", "stage", "since", "activated", "last_seen_in_reports", "held")
+_LIST = (
+    "domain",
+    "selector",
+    "algorithm",
+    "bits",
+    "stage",
+    "since",
+    "activated",
+    "last_seen_in_reports",
+    "held",
+    "concerns",
+)
 _Domain = Annotated[str, typer.Argument(metavar="DOMAIN", help="The signing domain.", show_default=False)]
 
 
@@ -66,13 +80,15 @@ def check(
     form: FormatOption = Format.TABLE,
 ) -> None:
     """Ask every authoritative server and the resolvers for the record of each key that is out, and compare."""
+    from dmarcops.flows.records import answers_for
+
     problems: list[DmarcopsError] = []
     with opened_store(context) as store:
         found = _known(store, domain, selector)
         resolver = parts_of(context, store).resolver
-    rows = [row for key in found for row in _checked(key, resolver, problems)]
+    rows = [row for key in found for row in answers_for(key, resolver, problems)]
     show(("selector", "stage", "server", "outcome", "detail"), rows, form)
-    wrong = sum(outcome != "ok" for _, _, _, outcome, _ in rows)
+    wrong = sum(not row.is_ours for row in rows)
     if wrong:
         problems.append(EdgeError(f"{wrong} of {len(rows)} answers are not as they should be"))
     raise_for(problems)
@@ -85,7 +101,15 @@ def import_key(
     selector: Annotated[
         str, typer.Argument(metavar="SELECTOR", help="The selector that mail is signed with.", show_default=False)
     ],
+    *,
     file: Annotated[Path, typer.Option("--key", metavar="FILE", help="The private key: PEM, PKCS#8 or PKCS#1.")],
+    passphrase_file: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="What the private key is encrypted with, in the first line of a file; asked for on a terminal.",
+        ),
+    ] = None,
 ) -> None:
     """Adopt a key that mail is signed with already: its record must be in DNS. It is verified, then rotated."""
     from dmarcops import wiring
@@ -93,11 +117,11 @@ def import_key(
     from dmarcops.flows.adoption import adopt_key
     from dmarcops.rotation_parts import domains, user
 
-    pem = file.read_bytes()
+    private = _private_key(file, passphrase_file)
     with opened_store(context) as store:
         parts = parts_of(context, store)
         (name,) = domains(parts.config, [domain])
-        adopt_key(store, parts.outside(name), a_labels(selector), pem, now=wiring.clock(), who=user())
+        adopt_key(store, parts.outside(name), a_labels(selector), private, now=wiring.clock(), who=user())
 
 
 @keys_app.command()
@@ -117,20 +141,62 @@ def history(context: typer.Context, domain: _Domain, *, form: FormatOption = For
     show(names, rows, form)
 
 
+def _private_key(file: Path, passphrase_file: Path | None) -> "PrivateKey":
+    """Read a private key; whoever is at the terminal is asked for its passphrase when that stands nowhere."""
+    from dmarcops.dkim.key import is_encrypted, parse_key
+
+    pem = file.read_bytes()
+    if not is_encrypted(pem):
+        passphrase = ""
+    elif passphrase_file is not None:
+        passphrase = config.secret_of_file(passphrase_file, "--passphrase-file")
+    elif sys.stdin.isatty():
+        passphrase = typer.prompt(f"Passphrase of {visible(str(file))}", hide_input=True, err=True)
+    else:
+        raise ConfigError(f"the private key {file} is encrypted", hint="give its passphrase with --passphrase-file")
+    try:
+        return parse_key(pem, passphrase.encode(), override=True)
+    except ConfigError as error:
+        raise ConfigError(f"{file}: {error}", hint=error.hint) from None
+
+
 def _listed(store: "Store", domain: str | None) -> Iterator[Sequence[object]]:
+    """Give a row for each key, for each selector of others, and for each domain that something is the matter with."""
     from dmarcops.dkim.domain_name import a_labels
     from dmarcops.store import keys as stored
     from dmarcops.store.selector_reports import reported
 
-    for name in stored.domains(store) if domain is None else (a_labels(domain),):
+    wanted = None if domain is None else a_labels(domain)
+    concerns = _concerns(store, wanted)
+    names = {*stored.domains(store), *(name for name, _ in concerns)} if wanted is None else {wanted}
+    for name in sorted(names):
         known = stored.load(store, name)
         last = reported(store, name).last
         held = any(hold.what == "dkim" for hold in stored.holds(store, name))
         for key in known.keys:
             dates = (key.since, key.activated, last.get(key.selector))
-            yield (name, key.selector, key.algorithm.value, key.bits, key.stage.value, *dates, held)
+            found = concerns.pop((name, key.selector), None)
+            yield (name, key.selector, key.algorithm.value, key.bits, key.stage.value, *dates, held, found)
         for selector in sorted(last.keys() - {key.selector for key in known.keys}):
-            yield (name, selector, None, None, "unknown", None, None, last[selector], held)
+            row = (name, selector, None, None, "unknown", None, None, last[selector], held)
+            yield (*row, concerns.pop((name, selector), None))
+        # About the domain, or a key that is gone.
+        for _, selector in [place for place in concerns if place[0] == name]:
+            yield (name, selector or None, None, None, None, None, None, None, held, concerns[name, selector])
+
+
+def _concerns(store: "Store", domain: str | None) -> dict[tuple[str, str], str]:
+    """Return what is not as it should be, by domain and selector; events as long as they are remembered."""
+    from dmarcops.flows.concerns import SUBJECT
+    from dmarcops.store.concerns import load
+
+    found: dict[tuple[str, str], str] = {}
+    for each in load(store, SUBJECT, domain):
+        if each.ended_at is None or each.concern.is_event:
+            place = (each.concern.domain, each.concern.selector)
+            told = f"{each.concern.kind}: {each.concern.text}"
+            found[place] = f"{found[place]}; {told}" if place in found else told
+    return found
 
 
 def _known(store: "Store", domain: str, selector: str | None) -> "tuple[Key, ...]":
@@ -147,26 +213,3 @@ def _known(store: "Store", domain: str, selector: str | None) -> "tuple[Key, ...
             f"there is {what} {domain}" if selector else f"there are {what} {domain}", hint="dmarcops keys"
         )
     return found
-
-
-def _checked(
-    key: "Key", resolver: "Resolver", problems: list[DmarcopsError]
-) -> "Iterator[tuple[str, str, str, str, str]]":
-    """Ask for the record of a key that may be out; resolvers only when the servers have it."""
-    from dmarcops.dkim.record import compare
-
-    if not key.published or key.pending:
-        return
-    is_there = True
-    for ask in (resolver.authoritative, resolver.recursive):
-        if not is_there:
-            return
-        try:
-            answers = ask(key.name)
-        except DmarcopsError as error:
-            problems.append(error)
-            return
-        for server, texts in sorted(answers.items()):
-            found = compare(texts, key.published.encode())
-            is_there = is_there and found.is_ours
-            yield key.selector, key.stage.value, server, "ok" if found.is_ours else found.outcome.value, found.detail

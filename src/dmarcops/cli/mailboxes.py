@@ -20,6 +20,7 @@ from dmarcops.cli.ingest import figures_of, raise_for_unreadable, show_totals, w
 from dmarcops.cli.options import invocation_of, opened_store
 from dmarcops.cli.output import Format
 from dmarcops.cli.progress import progress
+from dmarcops.cli.telling import tell_by_notify
 from dmarcops.errors import ConfigError, DmarcopsError
 
 if TYPE_CHECKING:
@@ -217,18 +218,14 @@ def _keep_watching(settings: config.Config, store: "Store", names: tuple[str, ..
 
 
 def _keep_watch(settings: config.Config, store: "Store", names: tuple[str, ...]) -> None:
-    """Tell a person of what needs one, if somebody is to be told; that this fails is a line in the log, no more."""
+    """Tell a person of what needs one, if somebody is to be told."""
     from dmarcops import wiring
     from dmarcops.flows.watchdog import keep_watch
 
-    if "notify" not in settings.tables:
-        return
-    try:
-        notifier, thresholds = wiring.notifier(settings)
-        for notice in keep_watch(store, notifier, thresholds, mailboxes=names, now=wiring.clock()):
-            _LOG.info("told: %s", notice.title)
-    except DmarcopsError as error:
-        _LOG.warning("nobody was notified: %s", _with_hint(error))
+    tell_by_notify(
+        settings,
+        lambda notifier, thresholds: keep_watch(store, notifier, thresholds, mailboxes=names, now=wiring.clock()),
+    )
 
 
 def _tell(polled: "Polled") -> None:

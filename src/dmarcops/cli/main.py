@@ -19,14 +19,14 @@ import typer
 from typer.main import get_command
 
 from dmarcops.__about__ import __version__
-from dmarcops.cli import check, doctor, export, ingest, keys, ledger, prune, rotate, sources, verify, views
+from dmarcops.cli import check, doctor, export, ingest, keys, ledger, policy, prune, rotate, sources, verify, views
 from dmarcops.cli.faults import INTERRUPTED, causes, fault_of
 from dmarcops.cli.options import Invocation
 from dmarcops.cli.output import ReaderGoneError
 from dmarcops.cli.progress import set_up_log
 from dmarcops.errors import DmarcopsError
 
-GROUPS = (ingest, views, sources, export, rotate, keys, verify, check, ledger, prune, doctor)
+GROUPS = (ingest, views, sources, export, rotate, keys, verify, policy, check, ledger, prune, doctor)
 """Every file of commands, in the order of the help; each has an `app`."""
 
 app = typer.Typer(

@@ -16,8 +16,8 @@ from enum import StrEnum
 from shutil import get_terminal_size
 from typing import TextIO
 
-from dmarcops.cli.neutralise import defused, visible
 from dmarcops.errors import DmarcopsError
+from dmarcops.neutralise import defused, visible
 
 
 class Format(StrEnum):

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TextIO
 
 from dmarcops.cli.faults import causes
-from dmarcops.cli.neutralise import visible
+from dmarcops.neutralise import visible
 from dmarcops.ports import Progress
 
 _LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)

@@ -21,7 +21,7 @@ def prune(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be deleted.")] = False,
     form: FormatOption = Format.TABLE,
 ) -> None:
-    """Delete reports with all their records, and ledger lines, that are older than a day."""
+    """Delete reports with all their records, ledger lines and notices that are older than a day."""
     from dmarcops.store.retention import prune as prune_store
 
     first = parse_day(older_than, option="--older-than", today=today_utc())

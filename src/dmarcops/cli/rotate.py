@@ -11,10 +11,11 @@ import typer
 
 from dmarcops import config
 from dmarcops.cli.faults import fault_of
-from dmarcops.cli.neutralise import visible
 from dmarcops.cli.options import FormatOption, invocation_of, opened_store
 from dmarcops.cli.output import Format, show, standard_output
-from dmarcops.errors import ConfigError, DmarcopsError, Refused
+from dmarcops.cli.telling import tell_concerns
+from dmarcops.errors import ConfigError, DmarcopsError, Refused, StoreError
+from dmarcops.neutralise import visible
 
 if TYPE_CHECKING:
     from dmarcops.dkim.lifecycle import Effect, Key, Orders, Reason
@@ -106,29 +107,42 @@ def parts_of(context: typer.Context, store: "Store") -> "Parts":
 def _tick(
     context: typer.Context, store: "Store", asked: Sequence[str], orders: "Orders", *, dry_run: bool, form: Format
 ) -> None:
+    from dmarcops import wiring
+    from dmarcops.flows.concerns import SUBJECT
+    from dmarcops.flows.rotate import remember
     from dmarcops.rotation_parts import domains
 
     parts = parts_of(context, store)
-    problems: list[DmarcopsError] = []
-    outsides = list(_outsides(parts, domains(parts.config, asked), problems))
+    unusable: list[Ticked] = []
+    outsides = list(_outsides(parts, domains(parts.config, asked), unusable))
     given = {outside.plan.domain: orders for outside in outsides}
     ticked = list(parts.rotation().run(outsides, given, dry_run=dry_run))
     _show(ticked, form)
-    for each in ticked:
-        for notice in each.notices:
-            what = f"{notice.domain} {notice.selector}".strip()
-            sys.stderr.write(f"dmarcops: {visible(f'{what}: {notice.kind}: {notice.text}')}\n")
-        problems += each.problems
+    ticked = [*unusable, *ticked]
+    problems = [problem for each in ticked for problem in each.problems]
+    quiet = invocation_of(context).quiet
+    # What failed is told as an error anyway.
+    for notice in [x for each in ticked for x in each.notices if x.kind != "failed" and not quiet]:
+        what = f"{notice.domain} {notice.selector}".strip()
+        sys.stderr.write(f"dmarcops: {visible(f'{what}: {notice.kind}: {notice.text}')}\n")
+    if not dry_run:
+        try:
+            remember(store, ticked, wiring.clock(), is_all=not asked)
+            tell_concerns(parts.config, store, SUBJECT, quiet=quiet)
+        except StoreError as error:
+            problems.append(error)
     raise_for(problems)
 
 
-def _outsides(parts: "Parts", names: Sequence[str], problems: list[DmarcopsError]) -> "Iterator[Outside]":
+def _outsides(parts: "Parts", names: Sequence[str], unusable: "list[Ticked]") -> "Iterator[Outside]":
     """Give what the domains work with; one whose configuration cannot be used stops no other."""
+    from dmarcops.flows.rotate import failed
+
     for name in names:
         try:
             yield parts.outside(name)
         except DmarcopsError as error:
-            problems.append(error)
+            unusable.append(failed(name, error))
 
 
 def _orders(now: bool, emergency: str | None, *, rollback: bool) -> "Orders":  # noqa: FBT001 - an option's value

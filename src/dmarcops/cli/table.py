@@ -12,7 +12,7 @@ from textwrap import wrap
 
 from rich.cells import cell_len, chop_cells
 
-from dmarcops.cli.neutralise import visible
+from dmarcops.neutralise import visible
 
 BLOCK_ROWS = 1000
 """Rows laid out at a time: memory stays flat, and the widths of a block hold for the next one unless they grow."""

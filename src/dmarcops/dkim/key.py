@@ -125,8 +125,13 @@ def parse_key(pem: bytes, passphrase: bytes | None = None, *, override: bool = F
     return PrivateKey(key)
 
 
+def is_encrypted(pem: bytes) -> bool:
+    """Whether a key needs a passphrase: PKCS#8 says so in its first line, PKCS#1 in a field (RFC 1421 4.6.1.1)."""
+    return b"ENCRYPTED" in pem
+
+
 def _load(pem: bytes, passphrase: bytes | None) -> object:
-    if b"ENCRYPTED" not in pem:
+    if not is_encrypted(pem):
         # A passphrase for a key that needs none is an error of the library, not of ours.
         return load_pem_private_key(pem, None)
     return load_pem_private_key(pem, passphrase or None)

@@ -691,10 +691,11 @@ class _Tick:
         return _reason_of(key.selector, key.algorithm, key.stage, no)
 
     def _ill(self, key: Key) -> No | None:
-        """Tell when mail fails, or a record that verifiers need is not as it should be."""
+        """Tell when mail fails, a record that verifiers need is not as it should be, or another is in its place."""
         if key.stage is Stage.VERIFIED and self._view.facts.evidence.get(key.selector) == _FAIL:
             return _FAILS
-        if key.stage not in _NEEDED or not _is_contradicted(key, self._view):
+        is_new = key.stage is Stage.PUBLISHED and not key.pending
+        if not (key.stage in _NEEDED or is_new) or not _is_contradicted(key, self._view, only_by_another=is_new):
             return None
         no = _unproved(key, self._view)
         return None if no is None else replace(no, is_wrong=True)
@@ -801,10 +802,12 @@ def _seen(key: Key, view: View) -> datetime | None:
     return None if _is_contradicted(key, view) else key.seen
 
 
-def _is_contradicted(key: Key, view: View) -> bool:
+def _is_contradicted(key: Key, view: View, *, only_by_another: bool = False) -> bool:
     """Whether an authoritative server says that the record is another one, or none; silence is not."""
     answers = [view.facts.authoritative.get(name) or {} for name in view.plan.names(key.selector)]
-    said = [texts for each in answers for texts in each.values() if texts is not None]
+    said = [
+        texts for each in answers for texts in each.values() if texts or (texts is not None and not only_by_another)
+    ]
     return any(not compare(texts, key.record.encode()).is_ours for texts in said)
 
 

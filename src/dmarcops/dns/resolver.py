@@ -102,6 +102,11 @@ class DnsResolver:
         self._recursive = tuple(_server(text) for text in config.recursive)
         self._zones: dict[dns.name.Name, _Zone] = {}
 
+    @property
+    def fixed(self) -> tuple[str, ...]:
+        """The zones whose servers are configured, instead of found by asking."""
+        return tuple(self._fixed)
+
     def authoritative(self, name: str) -> dict[str, tuple[bytes, ...]]:
         """Ask each authoritative server of the zone directly for TXT, following CNAMEs."""
         return self._texts(absolute(name), ())

@@ -84,6 +84,10 @@ class Adapter:
         found = _plain_txt(asked, self._read(zone, (asked,))[asked])
         return None if found is None else _parsed(asked, found)
 
+    def check_zone(self, name: str) -> None:
+        """See that the zone that would be written for a name is the one that is delegated."""
+        self._zones.check_delegation(self._zones.holding(canonical(name)))
+
     def publish(self, name: str, value: bytes, *, ttl: int) -> str:
         """Make `value` the TXT record at a name that has none."""
         return self._change(TxtChange(canonical(name), None, value, ttl))

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from dmarcops.dkim.key import parse_key
+from dmarcops.dkim.key import PrivateKey
 from dmarcops.dkim.lifecycle import Key, Stage
 from dmarcops.dkim.record import compare, format_record, record_name
 from dmarcops.dkim.rotation import adopt
@@ -14,7 +14,7 @@ from dmarcops.store import audit, keys
 from dmarcops.store.engine import Store
 
 
-def adopt_key(store: Store, outside: Outside, selector: str, pem: bytes, *, now: datetime, who: str) -> Key:
+def adopt_key(store: Store, outside: Outside, selector: str, private: PrivateKey, *, now: datetime, who: str) -> Key:
     """
     Take in a key.
 
@@ -22,7 +22,7 @@ def adopt_key(store: Store, outside: Outside, selector: str, pem: bytes, *, now:
         store: Where keys are.
         outside: What the domain's rotation works with.
         selector: The selector that mail is signed with.
-        pem: The private key, PKCS#8 or PKCS#1, not encrypted; short ones are taken too, so that they can be replaced.
+        private: The private key; a short one is taken too, so that it can be replaced.
         now: When.
         who: Who does it.
 
@@ -32,7 +32,6 @@ def adopt_key(store: Store, outside: Outside, selector: str, pem: bytes, *, now:
         DmarcopsError: It cannot be kept, or DNS cannot be asked.
     """
     plan = outside.plan
-    private = parse_key(pem, override=True)
     name, ours = record_name(selector, plan.domain), format_record(private.record)
     published = ours
     for server, texts in outside.resolver.authoritative(name).items():

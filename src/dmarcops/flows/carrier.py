@@ -4,9 +4,11 @@ Whether the mail that carried a report is from whom it says, asked of a message 
 What judges it is imported when somebody is to be believed: most files come without a mailbox, and fast.
 """
 
+from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, BinaryIO
 
+from dmarcops.domains import Domain
 from dmarcops.flows.rules import Rules
 from dmarcops.report.align import alignment, suffix_list
 from dmarcops.report.sniff import HEAD, Form, form_of
@@ -18,9 +20,22 @@ UNKNOWN = "unknown"
 _HEADER = 1 << 20
 
 
-def authenticity(stream: BinaryIO, rules: Rules) -> str:
+@dataclass(frozen=True, slots=True)
+class Carrier:
     """
-    Say what is known of a message as a carrier, as `carrier_authenticity` has it.
+    What is known of the mail that carried a report.
+
+    `authenticated` is a word of `carrier_authenticity`; `organization` the organizational domain of the author of mail
+    that is authenticated, else empty.
+    """
+
+    authenticated: str = UNKNOWN
+    organization: str = ""
+
+
+def carrier_of(stream: BinaryIO, rules: Rules) -> Carrier:
+    """
+    Say what is known of a message as a carrier.
 
     `unknown` of what is no mail, and of all where nobody's Authentication-Results are believed and DNS is not asked.
 
@@ -28,14 +43,15 @@ def authenticity(stream: BinaryIO, rules: Rules) -> str:
         OSError: The stream cannot be read.
     """
     if not rules.authserv_ids and rules.resolver is None:
-        return UNKNOWN
+        return Carrier()
     header = stream.read(_HEADER)
     stream.seek(0)
-    return _judged(stream, header, rules) if form_of(header[:HEAD]) is Form.MAIL else UNKNOWN
+    return _judged(stream, header, rules) if form_of(header[:HEAD]) is Form.MAIL else Carrier()
 
 
-def _judged(stream: BinaryIO, header: bytes, rules: Rules) -> str:
-    from dmarcops.dkim.carrier import carrier_authenticity  # noqa: PLC0415 - see above
+def _judged(stream: BinaryIO, header: bytes, rules: Rules) -> Carrier:
+    from dmarcops.dkim.carrier import Authenticity, carrier_authenticity  # noqa: PLC0415 - see above
+    from dmarcops.dkim.header_fields import author_domain, parse_header  # noqa: PLC0415 - see above
 
     verified: frozenset[str] = frozenset()
     if rules.resolver is not None:
@@ -44,7 +60,10 @@ def _judged(stream: BinaryIO, header: bytes, rules: Rules) -> str:
         mail = stream.read(MAX_MAIL + 1)
         stream.seek(0)
         verified = verified_domains(mail, rules.resolver)
-    return carrier_authenticity(header, rules.authserv_ids, _relaxed(), verified=verified).value
+    found = carrier_authenticity(header, rules.authserv_ids, _relaxed(), verified=verified)
+    if found is not Authenticity.AUTHENTICATED:
+        return Carrier(found.value)
+    return Carrier(found.value, suffix_list()(Domain(author_domain(parse_header(header)))))
 
 
 @cache

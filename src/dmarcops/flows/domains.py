@@ -28,6 +28,8 @@ class DomainSettings(Settings):
     """Who writes its zone: the name of a `[dns.NAME]`."""
     signers: tuple[str, ...] = ()
     """Who signs its mail: the names of `[signers.NAME]`."""
+    brand: str = ""
+    """Whose domain it is: a report of several domains is put in order by it."""
     dkim: Mapping[str, object] = Field(default_factory=dict)
     """How its DKIM keys are rotated: `[domains.X.dkim]`."""
     policy: Mapping[str, object] = Field(default_factory=dict)

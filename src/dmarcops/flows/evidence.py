@@ -76,6 +76,7 @@ def mails(mailboxes: Iterable[Mailbox], since: datetime, problems: list[Dmarcops
             for message in _messages(mailbox.source, since):
                 yield from read(message, mailbox.authserv_ids)
         except EdgeError as error:
+            error.args = (f"{mailbox.source.name}: {error}",)
             problems.append(error)
         finally:
             mailbox.source.close()

@@ -151,7 +151,9 @@ class Ingest:
 
     def _incoming(self, looked: Looked) -> IncomingMessage:
         payloads: list[IncomingPayload] = [
-            IncomingReport(x.origin, x.report, partial(x.records.chunks, self.organizational_domain), x.authenticated)
+            IncomingReport(
+                x.origin, x.report, partial(x.records.chunks, self.organizational_domain), x.authenticated, x.carrier
+            )
             if isinstance(x, Found)
             else x
             for x in looked.payloads

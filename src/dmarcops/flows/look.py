@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import BinaryIO
 
 from dmarcops.errors import BadInput
-from dmarcops.flows.carrier import authenticity
+from dmarcops.flows.carrier import Carrier, carrier_of
 from dmarcops.flows.collect import Collected, Collector
 from dmarcops.flows.rules import Rules
 from dmarcops.ports import Message
@@ -30,12 +30,13 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """An aggregate report found in a message, with its records."""
+    """An aggregate report found in a message, with its records; `carrier` is as `IncomingReport` has it."""
 
     origin: str
     report: Report
     records: Collected
     authenticated: str = "unknown"
+    carrier: str = ""
 
 
 Looking = Found | IncomingFailure | IncomingTls | IncomingRejection
@@ -75,7 +76,7 @@ def look(message: Message, rules: Rules) -> Looked:
     try:
         with message.open() as stream:
             sha256, size = _digest(stream)
-            carrier = authenticity(stream, rules)
+            carrier = carrier_of(stream, rules)
             found = unpack(stream, limits=rules.limits)
             payloads = tuple(_payload(payload, message, rules, carrier) for payload in found)
             raw = _raw(stream, size, rules) if _is_kept(payloads) else None
@@ -115,13 +116,14 @@ def _digest(stream: BinaryIO) -> tuple[str, int]:
     return sha256.hexdigest(), size
 
 
-def _payload(found: Payload | Rejected, message: Message, rules: Rules, carrier: str) -> Looking:
+def _payload(found: Payload | Rejected, message: Message, rules: Rules, carrier: Carrier) -> Looking:
     origin = f"{message.origin}{found.origin}"
     if isinstance(found, Rejected):
         return IncomingRejection(origin, found.sha256, found.code, found.reason, Outcome(found.outcome))
     collector = Collector(rules.folder)
     try:
-        return replace(_read(found, origin, collector, rules), authenticated=carrier)
+        looked = replace(_read(found, origin, collector, rules), authenticated=carrier.authenticated)
+        return replace(looked, carrier=carrier.organization) if isinstance(looked, Found) else looked
     except BadInput as error:
         code, reason, outcome = error.code, str(error), Outcome(error.outcome)
     except OSError:

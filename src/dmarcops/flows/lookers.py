@@ -9,11 +9,13 @@ import gc
 import multiprocessing
 import os
 import signal
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import dataclass
+from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
 from threading import Lock, Thread
 from types import TracebackType
@@ -30,6 +32,10 @@ ALIVE_SECONDS = 30.0
 """How often a source is told that work goes on while a worker is at a long report."""
 _COLLECT_AFTER = (10_000, 20, 20)
 """Thresholds of the three generations of `gc`; by default 700, 10 and 10."""
+
+
+_MOST_OF_FOLDER = 103 - len("/pymp-12345678/listener-12345678")
+"""Octets that a temporary directory's name may have: 103 is what the path of a socket may on any system."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,10 +115,7 @@ class Lookers:
         self.close()
 
     def _new_pool(self) -> ProcessPoolExecutor:
-        # Neither threads nor an open database go over into a process that is started anew.
-        context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["dmarcops.flows.look"])
-        return ProcessPoolExecutor(self._jobs, mp_context=context, initializer=_live_with_the_parent)
+        return ProcessPoolExecutor(self._jobs, mp_context=_context(), initializer=_live_with_the_parent)
 
     def _submit(self, pool: ProcessPoolExecutor, messages: Sequence[Message], rules: Rules) -> "Future[list[Looked]]":
         with suppress(BrokenProcessPool):
@@ -133,14 +136,27 @@ def _release(future: "Future[list[Looked]]") -> None:
 
 def _look_alone(message: Message, rules: Rules) -> Looked:
     """Look at a message that may have killed a worker, in a process of its own."""
-    context = multiprocessing.get_context("forkserver")
     try:
-        with ProcessPoolExecutor(1, mp_context=context, initializer=_live_with_the_parent) as alone:
+        with ProcessPoolExecutor(1, mp_context=_context(), initializer=_live_with_the_parent) as alone:
             return alone.submit(look, message, rules).result()
     except BrokenProcessPool:
         reason = "looking at it ended the process: out of memory, or killed"
         rejection = IncomingRejection(message.origin, "", "worker-died", reason, Outcome.RETRY)
         return Looked(message.origin, "", (rejection,), None, f"{message.origin}: {reason}")
+
+
+def _context() -> BaseContext:
+    """
+    Give how processes are started: anew, so that neither threads nor an open database go over into them.
+
+    By a server that has loaded everything already; one by one and slower where the temporary directory has so long a
+    name that its socket could not stand in it.
+    """
+    if len(os.fsencode(tempfile.gettempdir())) > _MOST_OF_FOLDER:
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["dmarcops.flows.look"])
+    return context
 
 
 def _live_with_the_parent() -> None:

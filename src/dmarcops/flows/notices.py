@@ -1,5 +1,6 @@
 """
-What a person is to be told, decided from facts: mailboxes that fail, reporters that fell silent, rejected reports.
+What a person is to be told, decided from facts: mailboxes that fail, reporters that fell silent, rejected reports, and
+what runs over keys and policies found to be wrong.
 
 A quiet week and a broken intake look alike from outside, so a notice about silence says what else is known: whether
 others still report, and whether a mailbox fails in which the reports may be waiting. Whatever a stranger wrote is made
@@ -8,12 +9,14 @@ harmless before it goes into a notice. Does no I/O.
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from hashlib import sha256
 from typing import NamedTuple
 
+from dmarcops.settings import NoticeSettings
+from dmarcops.store.concerns import Remembered
 from dmarcops.store.intake import Outcome
 from dmarcops.store.notices import Told
 from dmarcops.store.recent import PayloadCount, ReporterDays
@@ -30,20 +33,10 @@ REJECTED_WINDOW = timedelta(days=1)
 
 _SHOWN = 20
 _LONGEST = 200
+_LONGEST_CONCERN = 1000
 _REJECTED = (Outcome.CORRUPT, Outcome.UNSUPPORTED, Outcome.RETRY)
 _ACTING = {"@": "(at)", "<": "(", ">": ")"}
 _MAY_ACT = re.compile("[@<>]")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Thresholds:
-    """From when on a person is told, and how often of the same."""
-
-    failing_runs: int
-    silent_after: timedelta
-    rejected_rate: float
-    rejected_min: int
-    repeat_after: timedelta
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,28 +49,29 @@ class Facts:
 
 
 class Notice(NamedTuple):
-    """Something that a person is to be told once, and again when it is over."""
+    """Something that a person is to be told once, and again when it is over; an event is not going to be over."""
 
     key: str
     title: str
     text: str
     is_over: bool = False
+    is_event: bool = False
 
 
 class Due(NamedTuple):
-    """What is to be told now, and the keys of what is told anew and of what is over."""
+    """What is to be told now, and the keys of what is told anew and of what is over or was an event."""
 
     notices: tuple[Notice, ...]
     opened: tuple[str, ...]
     closed: tuple[str, ...]
 
 
-def first_day(thresholds: Thresholds, now: datetime) -> date:
+def first_day(thresholds: NoticeSettings, now: datetime) -> date:
     """Return the first day whose reports count for the judgement."""
     return _first(thresholds, now) - timedelta(days=DAILY_WINDOW)
 
 
-def judge(facts: Facts, thresholds: Thresholds, now: datetime) -> tuple[Notice, ...]:
+def judge(facts: Facts, thresholds: NoticeSettings, now: datetime) -> tuple[Notice, ...]:
     """Return for everything that can be judged what is wrong with it, or that it is well; the rest is left out."""
     return (
         *_mailboxes(facts, thresholds),
@@ -94,9 +88,30 @@ def due(judged: Collection[Notice], told: Mapping[str, Told], repeat_after: time
         if notice.is_over:
             if before is not None and before.still_open:
                 closed.append(notice)
-        elif before is None or now - before.last_told_at >= repeat_after:
+        elif before is None or (now - before.last_told_at >= repeat_after and not notice.is_event):
             opened.append(notice)
-    return Due((*opened, *closed), tuple(one.key for one in opened), tuple(one.key for one in closed))
+    settled = [*closed, *(one for one in opened if one.is_event)]
+    return Due((*opened, *closed), tuple(one.key for one in opened), tuple(one.key for one in settled))
+
+
+def of_concerns(remembered: Iterable[Remembered], failing_runs: int) -> Iterator[Notice]:
+    """
+    Give a notice for each concern; what may pass by itself is left out until so many runs in a row found it.
+
+    Args:
+        remembered: What is known.
+        failing_runs: How many runs that is.
+    """
+    for one in remembered:
+        concern, title = one.concern, harmless(one.concern.title)
+        text = harmless(concern.text, longest=_LONGEST_CONCERN)
+        if concern.is_event:
+            yield Notice(concern.key, title, text, is_event=True)
+        elif one.ended_at is not None:
+            lasted = f"It lasted from {_at(one.since)} to {_at(one.ended_at)}."
+            yield Notice(concern.key, f"over: {title}", lasted, is_over=True)
+        elif not concern.is_transient or one.runs >= failing_runs:
+            yield Notice(concern.key, title, text)
 
 
 def message(notices: Sequence[Notice]) -> tuple[str, str]:
@@ -109,13 +124,13 @@ def message(notices: Sequence[Notice]) -> tuple[str, str]:
     return f"dmarcops: {notices[0].title}, and {len(notices) - 1} more", "\n\n".join(parts)
 
 
-def harmless(text: str) -> str:
+def harmless(text: str, *, longest: int = _LONGEST) -> str:
     """Return foreign text shortened, without what a terminal, a chat or a mail program would act upon."""
-    shown = "".join(character if character.isprintable() else "?" for character in text[:_LONGEST])
-    return _MAY_ACT.sub(lambda found: _ACTING[found.group()], shown) + ("..." if len(text) > _LONGEST else "")
+    shown = "".join(character if character.isprintable() else "?" for character in text[:longest])
+    return _MAY_ACT.sub(lambda found: _ACTING[found.group()], shown) + ("..." if len(text) > longest else "")
 
 
-def _mailboxes(facts: Facts, thresholds: Thresholds) -> Iterator[Notice]:
+def _mailboxes(facts: Facts, thresholds: NoticeSettings) -> Iterator[Notice]:
     for name, run in facts.runs.items():
         key, shown = f"failing-mailbox {name}", harmless(name)
         if run.failures_in_a_row >= thresholds.failing_runs:
@@ -131,7 +146,7 @@ def _mailboxes(facts: Facts, thresholds: Thresholds) -> Iterator[Notice]:
             )
 
 
-def _reporters(facts: Facts, thresholds: Thresholds, now: datetime) -> Iterator[Notice]:
+def _reporters(facts: Facts, thresholds: NoticeSettings, now: datetime) -> Iterator[Notice]:
     """Judge the reporters, unless a mailbox was not read lately for another reason than that it fails."""
     if any(_is_behind(run, thresholds, now) for run in facts.runs.values()):
         return
@@ -166,7 +181,7 @@ def _context(domain: str, alive: int, failing: str) -> str:
     )
 
 
-def _rejections(facts: Facts, thresholds: Thresholds) -> Iterator[Notice]:
+def _rejections(facts: Facts, thresholds: NoticeSettings) -> Iterator[Notice]:
     total = sum(one.count for one in facts.payloads if one.outcome != Outcome.NOT_A_REPORT)
     bad = [one for one in facts.payloads if one.outcome in _REJECTED]
     rejected = sum(one.count for one in bad)
@@ -181,16 +196,16 @@ def _rejections(facts: Facts, thresholds: Thresholds) -> Iterator[Notice]:
         yield Notice("rejected", "few reports are rejected again", text, is_over=True)
 
 
-def _is_behind(run: SourceRun, thresholds: Thresholds, now: datetime) -> bool:
+def _is_behind(run: SourceRun, thresholds: NoticeSettings, now: datetime) -> bool:
     """Tell whether reports may be in the mailbox that were not taken in yet, as before the first run is through."""
     return run.failures_in_a_row == 0 and (run.last_ok_at is None or now - run.last_ok_at > thresholds.silent_after)
 
 
-def _is_silent(reporter: ReporterDays, thresholds: Thresholds, now: datetime) -> bool:
+def _is_silent(reporter: ReporterDays, thresholds: NoticeSettings, now: datetime) -> bool:
     return now - _expected(reporter.days[-1]) > thresholds.silent_after
 
 
-def _first(thresholds: Thresholds, now: datetime) -> date:
+def _first(thresholds: NoticeSettings, now: datetime) -> date:
     """Return the earliest day that the last report of a reporter can be of, for it to be missed."""
     return (now - thresholds.silent_after - FORGOTTEN_AFTER).date()
 

@@ -1,4 +1,4 @@
-"""What the rotation of one domain works with, and what it has to say to people. Holds no decision, does no I/O."""
+"""What the rotation of one domain works with. Holds no decision, does no I/O."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -50,18 +50,3 @@ class Outside:
     ttl: int = 3600
     foreign: frozenset[str] = frozenset()
     probe: Callable[[], object] | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Notice:
-    """
-    Something that a person is to be told.
-
-    `kind` is `stuck`, `wrong-record`, `foreign-record`, `unknown-selector` or `failed`; `selector` is empty when it is
-    about the whole domain.
-    """
-
-    domain: str
-    kind: str
-    selector: str
-    text: str

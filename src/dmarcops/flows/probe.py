@@ -4,20 +4,22 @@ Probes: mails of our own to mailboxes of our own, so that a key is proved althou
 Each has a token, by which it is known again; what comes back is judged as any other mail.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime, make_msgid
 
-from dmarcops.errors import DmarcopsError
+from dmarcops.errors import DmarcopsError, EdgeError
 from dmarcops.flows.evidence import Mail, Mailbox, mails
 from dmarcops.ports import Submission
 
 TOKEN_FIELD = "X-Dmarcops-Probe"  # noqa: S105 - the name of a header field
 """The field in which a probe has its token."""
 _PAUSE_SECONDS = 2.0
+_SLACK = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,41 +68,61 @@ class Probe:
         return mail.as_bytes()
 
 
-def wait_for(  # noqa: PLR0913 - all are needed, and all but two by name
-    mailboxes: Sequence[Mailbox],
-    token: str,
-    *,
-    expected: int,
-    since: datetime,
-    seconds: float,
-    problems: list[DmarcopsError],
-    sleep: Callable[[float], object],
-) -> list[Mail]:
+@dataclass(slots=True, kw_only=True)
+class Seeds:
     """
-    Wait until probes have come back.
+    The mailboxes that probes come back to, while they are waited for.
 
     Args:
-        mailboxes: Where they arrive.
-        token: Theirs.
-        expected: How many there are.
-        since: When they were sent.
-        seconds: How long to wait at most.
-        problems: Is filled with what could not be read the last time that it was looked.
+        mailboxes: All of them; one that will not be readable later either is left out from then on.
         sleep: Waits so many seconds.
-
-    Returns:
-        Those that are there by then.
+        elapsed: Tells the seconds since some moment.
     """
-    left = seconds
-    while True:
-        problems.clear()
-        found = list(_with_token(mails(mailboxes, since - timedelta(minutes=1), problems), token))
-        if len(found) >= expected or left <= 0:
-            return found
-        sleep(min(_PAUSE_SECONDS, left))
-        left -= _PAUSE_SECONDS
 
+    mailboxes: list[Mailbox]
+    sleep: Callable[[float], object]
+    elapsed: Callable[[], float]
+    _lost: list[DmarcopsError] = field(default_factory=list)
+    _late: list[DmarcopsError] = field(default_factory=list)
 
-def _with_token(found: Iterator[Mail], token: str) -> Iterator[Mail]:
-    name = TOKEN_FIELD.lower()
-    return (mail for mail in found if token in mail.header.values(name))
+    @property
+    def problems(self) -> tuple[DmarcopsError, ...]:
+        """What could not be read: for good, or the last time that it was looked."""
+        return (*self._lost, *self._late)
+
+    def can_be_read(self, now: datetime) -> bool:
+        """Tell whether any of them can be, before something is sent to them; `problems` say why the others cannot."""
+        count = len(self.mailboxes)
+        deque(self._look(now), maxlen=0)
+        return len(self.problems) < count
+
+    def wait_for(self, token: str, *, expected: int, since: datetime, seconds: float) -> list[Mail]:
+        """
+        Wait until probes have come back.
+
+        Args:
+            token: Theirs.
+            expected: How many there are.
+            since: When they were sent.
+            seconds: How long to wait at most.
+
+        Returns:
+            Those that are there by then.
+        """
+        end = self.elapsed() + seconds
+        while True:
+            found = [mail for mail in self._look(since - _SLACK) if token in mail.header.values(TOKEN_FIELD.lower())]
+            left = end - self.elapsed()
+            if len(found) >= expected or left <= 0 or not self.mailboxes:
+                return found
+            self.sleep(min(_PAUSE_SECONDS, left))
+
+    def _look(self, since: datetime) -> Iterator[Mail]:
+        self._late.clear()
+        for mailbox in tuple(self.mailboxes):
+            problems: list[DmarcopsError] = []
+            yield from mails([mailbox], since, problems)
+            is_late = all(isinstance(each, EdgeError) and each.transient for each in problems)
+            (self._late if is_late else self._lost).extend(problems)
+            if not is_late:
+                self.mailboxes.remove(mailbox)

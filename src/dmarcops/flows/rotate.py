@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from dmarcops.dkim.domain_name import a_labels
 from dmarcops.dkim.lifecycle import (
     CreateKey,
     Effect,
@@ -30,10 +31,12 @@ from dmarcops.dkim.record import Algorithm
 from dmarcops.dkim.rotation import done, step
 from dmarcops.dkim.selectors import fresh_selector
 from dmarcops.errors import DmarcopsError, Refused
+from dmarcops.flows.concerns import SUBJECT, concern, failure, failures
 from dmarcops.flows.effects import DnsEffect, Done, Outcome, Waiting, carry_out, change_dns
 from dmarcops.flows.facts import gather
-from dmarcops.flows.outside import Notice, Outside
-from dmarcops.store import audit, keys
+from dmarcops.flows.outside import Outside
+from dmarcops.store import audit, keys, policies
+from dmarcops.store.concerns import Concern, load, save
 from dmarcops.store.engine import Store
 from dmarcops.store.selector_reports import Reported, reported
 
@@ -56,7 +59,7 @@ class Ticked:
     keys: tuple[Key, ...]
     reasons: tuple[Reason, ...]
     problems: tuple[DmarcopsError, ...]
-    notices: tuple[Notice, ...]
+    notices: tuple[Concern, ...]
 
 
 @dataclass
@@ -68,7 +71,7 @@ class _Session:
     known: keys.DomainKeys
     reasons: tuple[Reason, ...] = ()
     problems: list[DmarcopsError] = field(default_factory=list)
-    notices: list[Notice] = field(default_factory=list)
+    notices: list[Concern] = field(default_factory=list)
     evidence: Mapping[str, str] = field(default_factory=dict)
     is_over: bool = False
 
@@ -79,8 +82,8 @@ class _Session:
     def key(self, selector: str) -> Key:
         return next(key for key in self.known.keys if key.selector == selector)
 
-    def tell(self, kind: str, selector: str, text: str) -> None:
-        self.notices.append(Notice(domain=self.domain, kind=kind, selector=selector, text=text))
+    def tell(self, kind: str, selector: str, text: str, *, is_event: bool = False) -> None:
+        self.notices.append(concern(self.domain, kind, selector, text, is_event=is_event))
 
     @contextmanager
     def guarded(self) -> Iterator[None]:
@@ -92,12 +95,13 @@ class _Session:
             self.is_over = True
 
     def ticked(self) -> Ticked:
+        more = failures(self.domain, self.problems, self.notices) if self.orders == _NO_ORDERS else ()
         return Ticked(
             domain=self.domain,
             keys=self.known.keys,
             reasons=self.reasons,
             problems=tuple(self.problems),
-            notices=tuple(self.notices),
+            notices=(*self.notices, *more),
         )
 
 
@@ -190,6 +194,7 @@ class Rotation:
             last_reported=reports.last,
             reported_until=reports.until,
             policy_step=audit.newest(self.store, domain, POLICY_ACTIONS),
+            policy_pending=policies.is_under_way(self.store, domain),
             holds=tuple(hold.reason or hold.who for hold in held if hold.what == "dkim"),
             last_run=session.known.last_run,
         )
@@ -199,7 +204,9 @@ class Rotation:
         try:
             result = step(session.known.keys, facts, session.outside.plan, now, fresh=fresh, orders=session.orders)
         except Refused as refusal:
-            session.tell("stuck", "", refusal.reason)
+            # Who gives an order is told at once.
+            if session.orders == _NO_ORDERS:
+                session.tell("stuck", "", refusal.reason)
             raise
         _tell_of(result, session)
         _tell_unknown(reports, session, now)
@@ -246,16 +253,43 @@ class Rotation:
         """Save that an effect is done, or keep why it is not."""
         if isinstance(outcome, DmarcopsError):
             session.problems.append(outcome)
-            session.tell("foreign-record" if isinstance(outcome, Refused) else "failed", key.selector, str(outcome))
+            if isinstance(outcome, Refused):
+                session.tell("foreign-record", key.selector, str(outcome))
+            else:
+                session.notices.append(failure(session.domain, key.selector, outcome))
             return
         if isinstance(outcome, Waiting):
             return
         if outcome.note:
-            session.tell("foreign-record", key.selector, outcome.note)
+            session.tell("foreign-record", key.selector, outcome.note, is_event=True)
         now = self.clock()
         after = done(session.known.keys, effect, now, outcome.made)
         event = _event(session.domain, self.who, effect, outcome)
         session.known = keys.save(self.store, session.known, after, now, events=[event])
+
+
+def failed(domain: str, error: DmarcopsError) -> Ticked:
+    """Give what became of a domain that nothing can be done with, as its configuration cannot be used."""
+    name = a_labels(domain)
+    return Ticked(domain=name, keys=(), reasons=(), problems=(error,), notices=(failure(name, "", error),))
+
+
+def remember(store: Store, ticked: Sequence[Ticked], now: datetime, *, is_all: bool) -> None:
+    """
+    Save what a person is to know of some domains, until a later run finds that it is over.
+
+    Args:
+        store: Where to.
+        ticked: The domains.
+        now: When.
+        is_all: They are all that are configured: what is known of others is over.
+
+    Raises:
+        StoreError: The store is locked or cannot be written.
+    """
+    gone = {each.concern.domain for each in load(store, SUBJECT)} if is_all else set()
+    found = {**dict.fromkeys(gone, ()), **{each.domain: each.notices for each in ticked}}
+    save(store, SUBJECT, found, now, unsure={each.domain for each in ticked if not each.reasons})
 
 
 def _probe(session: _Session) -> None:

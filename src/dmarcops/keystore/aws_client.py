@@ -4,16 +4,19 @@ A client of AWS for the key stores (extra `aws`), and what AWS says when somethi
 Credentials and endpoint are those of the environment (`AWS_…`). An error never quotes what was sent.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from pydantic import SecretStr
 
 from dmarcops.dkim.key import parse_key
-from dmarcops.errors import ConfigError, EdgeError
+from dmarcops.errors import ConfigError, DmarcopsError, EdgeError
+from dmarcops.ports import Finding
 from dmarcops.settings import Settings
 
+ABSENT = ("invalid", "doctor")
+"""Domain and selector of a key that there never is (RFC 6761 section 6.4)."""
 _TRANSIENT = frozenset(
     ("ThrottlingException", "Throttling", "TooManyUpdates", "RequestLimitExceeded", "InternalServiceError")
 )
@@ -114,6 +117,16 @@ def told(what: str, *, expected: frozenset[str] = frozenset()) -> Iterator[None]
         raise EdgeError(f"AWS cannot {what}: a value is not valid", hint="check prefix and kms_key_id") from None
     except BotoCoreError as error:
         raise EdgeError(f"AWS cannot {what}: {error}") from error
+
+
+def can_read(load: Callable[[], object], prefix: str) -> Sequence[Finding]:
+    """Give what came of reading a key that is not there: whether one that is could be read."""
+    try:
+        load()
+    except DmarcopsError as error:
+        problem = Finding("problem", str(error))
+        return (problem, Finding("hint", error.hint)) if error.hint else (problem,)
+    return (Finding("ok", f"AWS lets us read below {prefix}"),)
 
 
 def sealed(pem: bytes, config: AwsConfig) -> str:

@@ -8,7 +8,7 @@ a place that others can read or write is refused, since a key that lay there may
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
@@ -17,7 +17,7 @@ from pydantic import SecretStr
 
 from dmarcops.dkim.key import parse_key
 from dmarcops.errors import ConfigError, EdgeError, UnsafeChangeError
-from dmarcops.ports import SigningKey
+from dmarcops.ports import Finding, SigningKey
 from dmarcops.settings import Settings
 
 _SCHEME = "file:"
@@ -90,6 +90,19 @@ class Adapter:
                 return
             _sync(path.parent)
 
+    def check(self) -> Sequence[Finding]:
+        """See that the directory and all in it are ours alone, and can be written to, for `doctor`."""
+        if not self._directory.exists():
+            above = next(parent for parent in self._directory.parents if parent.exists())
+            return (*_writable(above), Finding("hint", f"{self._directory} is made with the first key"))
+        try:
+            places = [self._directory, *sorted(self._directory.rglob("*"))]
+            faults = [fault for place in places for fault in _faults(place)]
+        except OSError as error:
+            return (Finding("problem", f"{self._directory} cannot be looked at: {error.strerror}"),)
+        closed = Finding("ok", f"{self._directory} is closed to others, with all {len(places) - 1} entries in it")
+        return (*(faults or [closed]), *_writable(self._directory))
+
     def _path(self, reference: str) -> Path:
         path = Path(reference.removeprefix(_SCHEME))
         if not reference.startswith(_SCHEME) or path.parent.parent != self._directory:
@@ -151,6 +164,22 @@ def _refuse_others(path: Path, found: os.stat_result) -> None:
             f"{path} is open to others (mode {stat.S_IMODE(found.st_mode):o})",
             hint=f"chmod {mode} {path}, and if a key lay open: dmarcops rotate --emergency",
         )
+
+
+def _faults(place: Path) -> Iterator[Finding]:
+    try:
+        _refuse_others(place, place.lstat())
+    except UnsafeChangeError as error:
+        yield Finding("problem", error.reason)
+        yield Finding("hint", error.hint)
+
+
+def _writable(directory: Path) -> Iterator[Finding]:
+    if os.access(directory, os.W_OK | os.X_OK):
+        yield Finding("ok", f"{directory} can be written to")
+    else:
+        yield Finding("problem", f"{directory} cannot be written to")
+        yield Finding("hint", "run as the user whose it is; under systemd: StateDirectory= or ReadWritePaths=")
 
 
 @contextmanager

@@ -5,14 +5,15 @@ A secret is created and never changed. One that is deleted can be restored by AW
 as gone. Credentials and endpoint are those of the environment (`AWS_…`, `AWS_ENDPOINT_URL_SECRETS_MANAGER`).
 """
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, Literal
 
 from pydantic import Field
 
 from dmarcops.errors import ConfigError, UnsafeChangeError
-from dmarcops.keystore.aws_client import Answered, AwsConfig, client, opened, sealed, told
-from dmarcops.ports import SigningKey
+from dmarcops.keystore.aws_client import ABSENT, Answered, AwsConfig, can_read, client, opened, sealed, told
+from dmarcops.ports import Finding, SigningKey
 
 _SCHEME = "secretsmanager:"
 _ABSENT = frozenset(("ResourceNotFoundException",))
@@ -80,6 +81,10 @@ class Adapter:
             raise UnsafeChangeError(
                 "overwrite", f"another key is or was kept as {reference}", hint="a secret is never overwritten"
             ) from answer
+
+    def check(self) -> Sequence[Finding]:
+        """Ask for a key that is not there, for `doctor`: are the credentials good, and may they read?"""
+        return can_read(lambda: self.load(self.reference(*ABSENT)), self._config.prefix)
 
     def _name(self, reference: str) -> str:
         if not reference.startswith(_SCHEME):

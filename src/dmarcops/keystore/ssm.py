@@ -5,14 +5,15 @@ A parameter is created and never changed. Credentials and endpoint are those of 
 `AWS_ENDPOINT_URL_SSM`).
 """
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, Literal
 
 from pydantic import Field
 
 from dmarcops.errors import ConfigError, UnsafeChangeError
-from dmarcops.keystore.aws_client import Answered, AwsConfig, client, opened, sealed, told
-from dmarcops.ports import SigningKey
+from dmarcops.keystore.aws_client import ABSENT, Answered, AwsConfig, can_read, client, opened, sealed, told
+from dmarcops.ports import Finding, SigningKey
 
 _SCHEME = "ssm:"
 _ABSENT = frozenset(("ParameterNotFound",))
@@ -72,6 +73,10 @@ class Adapter:
                 self._client.delete_parameter(Name=name)
         except Answered:
             return
+
+    def check(self) -> Sequence[Finding]:
+        """Ask for a key that is not there, for `doctor`: are the credentials good, and may they read?"""
+        return can_read(lambda: self.load(self.reference(*ABSENT)), self._config.prefix)
 
     def _name(self, reference: str) -> str:
         if not reference.startswith(_SCHEME):

@@ -6,6 +6,8 @@ No adapter of a mailbox: it is configured once, as `[submission]`.
 
 import smtplib
 import ssl
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Literal, Self
@@ -13,11 +15,14 @@ from typing import Literal, Self
 from pydantic import Field, SecretStr, model_validator
 
 from dmarcops.errors import MailError
+from dmarcops.ports import Finding
 from dmarcops.settings import Duration, Settings
 
 _PORTS = {"implicit": 465, "starttls": 587, "none": 25}
 _LOOPBACK = ("127.", "::1", "localhost")
 _PERMANENT = 500
+_DENIED = frozenset((530, 534, 535, 538))
+"""What a server answers to a login that it does not take (RFC 4954 section 6)."""
 
 
 class Config(Settings):
@@ -62,16 +67,35 @@ class SmtpSubmission:
 
     def send(self, mail: bytes, *, sender: str, recipient: str) -> None:
         """Hand a mail in."""
+        with self._told(f"does not take mail for {recipient}"), self._session() as session:
+            session.sendmail(sender, [recipient], mail)
+
+    def check(self) -> Sequence[Finding]:
+        """Log in and send nothing, for `doctor`; never raises."""
         try:
-            with self._session() as session:
-                session.sendmail(sender, [recipient], mail)
+            with self._told("does not let us in"), self._session() as session:
+                session.noop()
+        except MailError as error:
+            problem = Finding("problem", str(error))
+            return (problem, Finding("hint", error.hint)) if error.hint else (problem,)
+        how = "without TLS" if self._config.tls == "none" else f"TLS ({self._config.tls})"
+        who = f"as {self._config.username}" if self._config.username else "without a login"
+        return (Finding("ok", f"{self._where}: {how}, {who}"),)
+
+    @contextmanager
+    def _told(self, refused: str) -> Iterator[None]:
+        """Turn what the library raises into our error; a refused login holds no password."""
+        try:
+            yield
         except smtplib.SMTPResponseException as error:
-            raise self._refused(error.smtp_code, error.smtp_error, recipient) from error
+            raise self._refused(error.smtp_code, error.smtp_error, refused) from error
         except smtplib.SMTPRecipientsRefused as error:
-            code, said = error.recipients[recipient]
-            raise self._refused(code, said, recipient) from error
+            ((code, said),) = error.recipients.values()
+            raise self._refused(code, said, refused) from error
         except ssl.SSLCertVerificationError as error:
-            raise MailError(f"{self._where}: its certificate is not trusted: {error.verify_message}") from error
+            hint = "name the authority in ca_file, and the server as its certificate does"
+            message = f"{self._where}: its certificate is not trusted: {error.verify_message}"
+            raise MailError(message, hint=hint) from error
         except (smtplib.SMTPException, OSError) as error:
             raise MailError(
                 f"{self._where}: {error}", transient=not isinstance(error, smtplib.SMTPException)
@@ -94,8 +118,7 @@ class SmtpSubmission:
             raise
         return session
 
-    def _refused(self, code: int, said: bytes | str, recipient: str) -> MailError:
+    def _refused(self, code: int, said: bytes | str, what: str) -> MailError:
         text = said.decode("utf-8", "replace") if isinstance(said, bytes) else said
-        return MailError(
-            f"{self._where} does not take mail for {recipient}: {code} {text}", transient=code < _PERMANENT
-        )
+        hint = "check username and password" if code in _DENIED else ""
+        return MailError(f"{self._where} {what}: {code} {text}", transient=code < _PERMANENT, hint=hint)

@@ -7,34 +7,23 @@ Sends plain text. Never shows an address, which may hold a token, nor what appri
 import logging
 import warnings
 from collections.abc import Sequence
-from datetime import timedelta
 from typing import Any
 
 from pydantic import Field, SecretStr
 
 from dmarcops.errors import ConfigError, EdgeError
 from dmarcops.ports import Finding
-from dmarcops.settings import Duration, Settings
+from dmarcops.settings import NoticeSettings
 
 _LOG = logging.getLogger(__name__)
 _HINT = "see what `apprise -vv --body test ADDRESS` says; the addresses are described at https://appriseit.com"
 
 
-class Config(Settings):
+class Config(NoticeSettings):
     """What `[notify]` says."""
 
     urls: tuple[SecretStr, ...] = Field(min_length=1)
     """Addresses as apprise has them, each of which may be a secret; all are told."""
-    failing_runs: int = Field(default=3, ge=1)
-    """Tell of a mailbox when so many runs over it failed in a row."""
-    silent_after: Duration = timedelta(days=3)
-    """Tell of a reporter that used to send daily (7 of 10 days) and did not for so long."""
-    rejected_rate: float = Field(default=0.2, ge=0, le=1)
-    """Tell when a larger part of the reports of the last day could not be stored."""
-    rejected_min: int = Field(default=20, ge=1)
-    """How many reports the last day must have had for that rate to count."""
-    repeat_after: Duration = timedelta(days=1)
-    """How long the same is not told again; that it is over is told at once."""
 
 
 class Adapter:

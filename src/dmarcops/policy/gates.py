@@ -12,7 +12,7 @@ from enum import StrEnum
 from math import sqrt
 from typing import Any
 
-from dmarcops.policy.evidence import Evidence, Source, SourceKind, Tally, ratio, shares, total
+from dmarcops.policy.evidence import MIN_WITNESSES, Evidence, Source, SourceKind, Tally, ratio, shares, total
 from dmarcops.policy.lint import Severity, lint
 from dmarcops.policy.record import Policy, Record
 from dmarcops.policy.robust import Settled, settle
@@ -388,8 +388,8 @@ def _unknown(evidence: Evidence, thresholds: Thresholds) -> Gate:
 
     names = {reporter.name for reporter in evidence.reporters}
     settled = settle(figure, names, lambda value: value <= thresholds.max_unknown_share)
-    above = [x for x in unreviewed if x.total.messages > thresholds.max_unknown_share * whole]
-    shown = above or ([] if settled.ok else [x for x in unreviewed if x.signs])
+    large = _large(evidence, thresholds)
+    shown = large if settled.ok else unknown_sources(evidence, thresholds)
     detail = (
         f"to be reviewed: {_named([f'{x.name} ({x.total.messages})' for x in shown])}" if shown else "none is large"
     )
@@ -399,10 +399,32 @@ def _unknown(evidence: Evidence, thresholds: Thresholds) -> Gate:
 
 
 def unknown_sources(evidence: Evidence, thresholds: Thresholds) -> tuple[Source, ...]:
-    """Give the sources that a person should look at: not reviewed, and large or with something that speaks for them."""
-    least = thresholds.max_unknown_share * evidence.acknowledged.messages
-    unreviewed = evidence.of_kind(SourceKind.UNREVIEWED)
-    return tuple(source for source in unreviewed if source.signs or source.total.messages > least)
+    """
+    Give the sources that a person should look at: not reviewed, and large or with something that speaks for them.
+
+    Those that several reporters saw come first, the large ones of them before the others: what a single reporter says,
+    and be it of millions of messages, hides no other.
+    """
+    large = {source.name for source in _large(evidence, thresholds)}
+    asked = [x for x in evidence.of_kind(SourceKind.UNREVIEWED) if x.signs or x.name in large]
+    return tuple(sorted(asked, key=lambda x: (len(x.by_reporter) < MIN_WITNESSES, x.name not in large)))
+
+
+def _large(evidence: Evidence, thresholds: Thresholds) -> tuple[Source, ...]:
+    """Give the unreviewed sources that are above the share by the word of all reporters, or of all but one."""
+    acknowledged = _acknowledged(evidence)
+    whole = sum(tally.messages for tally in acknowledged.values())
+    names = [reporter.name for reporter in evidence.reporters]
+    least = {
+        frozenset({name}): thresholds.max_unknown_share * (whole - acknowledged.get(name, Tally()).messages)
+        for name in names
+    }
+    least[frozenset()] = thresholds.max_unknown_share * whole
+    return tuple(
+        source
+        for source in evidence.of_kind(SourceKind.UNREVIEWED)
+        if any(_size(source, excluded) > share for excluded, share in least.items())
+    )
 
 
 def _size(source: Source, excluded: frozenset[str]) -> int:

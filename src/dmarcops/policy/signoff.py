@@ -38,16 +38,19 @@ class Statement:
     record_next: str
     evidence: Mapping[str, Any]
 
-    @property
-    def digest(self) -> str:
-        """The digest that signatures bind: SHA-256 over the canonical form, in hexadecimal digits."""
-        fields = {
+    def fields(self) -> dict[str, Any]:
+        """Give what the digest is over; `Statement(**fields)` is the statement again."""
+        return {
             "domain": self.domain,
             "record_now": self.record_now,
             "record_next": self.record_next,
             "evidence": self.evidence,
         }
-        return sha256(canonical(fields)).hexdigest()
+
+    @property
+    def digest(self) -> str:
+        """The digest that signatures bind: SHA-256 over the canonical form, in hexadecimal digits."""
+        return sha256(canonical(self.fields())).hexdigest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +131,8 @@ def lapses(
         rules: How much may have changed.
         now: The time now.
     """
-    return (*tampering(signoff), *_unsigned(signoff.signatures, rules, now), *_moved(signoff, current, evidence, rules))
+    moved = movements(signoff.statement, current, evidence, rules)
+    return (*tampering(signoff), *_unsigned(signoff.signatures, rules, now), *moved)
 
 
 def _unsigned(signatures: Sequence[Signature], rules: SigningRules, now: datetime) -> Iterator[str]:
@@ -138,8 +142,8 @@ def _unsigned(signatures: Sequence[Signature], rules: SigningRules, now: datetim
         yield f"{len(valid)} of {rules.signers} signatures" + (f"; expired: {', '.join(expired)}" if expired else "")
 
 
-def _moved(signoff: Signoff, current: Statement, evidence: Evidence, rules: SigningRules) -> Iterator[str]:
-    signed = signoff.statement
+def movements(signed: Statement, current: Statement, evidence: Evidence, rules: SigningRules) -> Iterator[str]:
+    """Say how far the facts have moved away from what is signed, beyond what the rules allow."""
     if signed.domain != current.domain:
         yield f"it was signed for {signed.domain}"
     if signed.record_now != current.record_now:

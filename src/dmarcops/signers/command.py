@@ -13,17 +13,19 @@ configuration as it was; it is asked to `use` the former selector again in any c
 never the key.
 """
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Literal
 
 from pydantic import Field
 
 from dmarcops.errors import SignerError, UnsafeChangeError
-from dmarcops.ports import SigningKey
+from dmarcops.ports import Finding, SigningKey
 from dmarcops.quantities import parse_duration
 from dmarcops.report.model import Domain, Selector
 from dmarcops.settings import Duration
 from dmarcops.signers.files import KeyFiles, locked, remove_key, write_key
+from dmarcops.signers.findings import of_keys, of_program
 from dmarcops.signers.keys import check, check_names
 from dmarcops.signers.reload import Command, run
 
@@ -75,6 +77,10 @@ class Adapter:
                 raise SignerError(f"{error}; {outcome}", transient=error.transient, hint=error.hint) from error
             if self.current(key.domain, key.algorithm) != key.selector:
                 raise SignerError(f"{self._config.command[0]} use ended well, but {key.selector} is not in use")
+
+    def check(self) -> Sequence[Finding]:
+        """Look at its program and the directory of its keys, for `doctor`."""
+        return (*of_program(self._config.command, "command"), *of_keys(self._config))
 
     def forget(self, domain: Domain, selector: Selector) -> None:
         """Tell the program, and delete the key file of a selector."""

@@ -10,10 +10,11 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 
 from dmarcops.errors import UnsafeChangeError
-from dmarcops.ports import SigningKey
+from dmarcops.ports import Finding, SigningKey
 from dmarcops.report.model import Domain, Selector
 from dmarcops.signers import block
 from dmarcops.signers.files import PlainPath, read
+from dmarcops.signers.findings import of_files
 from dmarcops.signers.keys import check
 from dmarcops.signers.reload import run
 from dmarcops.signers.switch import Change, Entry, FileSettings, Switch, of_algorithm, only, with_key
@@ -47,6 +48,10 @@ class Adapter:
         """Put the key's selector into its domain's line."""
         check(key, self.algorithms)
         self._switch.use(key, lambda: [Change(self._config.config, partial(self._edited, key))])
+
+    def check(self) -> Sequence[Finding]:
+        """Look at its files and commands, for `doctor`."""
+        return of_files(self._config, self._config.config)
 
     def forget(self, domain: Domain, selector: Selector) -> None:
         """Delete the key file of a selector."""

@@ -314,6 +314,21 @@ def _is_same_key(one: bytes, other: bytes) -> bool:
     return False
 
 
+def see_key_directory(files: KeyFiles) -> None:
+    """
+    See that nobody but its owner can write to the directory of keys, and that their account and group are there.
+
+    Raises:
+        ConfigError: There is no such account or group.
+        SignerError: The directory cannot be looked at.
+        UnsafeChangeError: Others can write to it.
+    """
+    _owner(files)
+    if files.key_dir.exists():
+        with _faults("look at the directory", files.key_dir):
+            _check_directory(files.key_dir)
+
+
 def remove_key(files: KeyFiles, domain: Domain, selector: Selector) -> None:
     """
     Delete the file of a key, and its directory when it was the last; nothing happens when there is none.

@@ -17,10 +17,11 @@ from functools import partial
 from typing import Literal
 
 from dmarcops.errors import SignerError, UnsafeChangeError
-from dmarcops.ports import SigningKey
+from dmarcops.ports import Finding, SigningKey
 from dmarcops.report.model import Domain, Selector
 from dmarcops.signers import block
 from dmarcops.signers.files import PlainPath, read
+from dmarcops.signers.findings import of_files
 from dmarcops.signers.keys import check
 from dmarcops.signers.reload import run
 from dmarcops.signers.switch import Change, FileSettings, Switch, only
@@ -56,6 +57,10 @@ class Adapter:
         """Make the key the one of its domain's line, and reload if there is a command for it."""
         check(key, self.algorithms)
         self._switch.use(key, partial(self._changes, key))
+
+    def check(self) -> Sequence[Finding]:
+        """Look at its files and commands, for `doctor`."""
+        return of_files(self._config, self._config.config)
 
     def forget(self, domain: Domain, selector: Selector) -> None:
         """Delete the key file of a selector."""

@@ -17,11 +17,12 @@ from typing import Literal, Self
 
 from pydantic import model_validator
 
-from dmarcops.ports import SigningKey
+from dmarcops.ports import Finding, SigningKey
 from dmarcops.report.model import Domain, Selector
 from dmarcops.signers import block
 from dmarcops.signers.block import Line, Place
 from dmarcops.signers.files import PlainPath, check_directories, read
+from dmarcops.signers.findings import of_files, tried
 from dmarcops.signers.keys import check
 from dmarcops.signers.reload import Command, run, signal_process
 from dmarcops.signers.switch import Change, FileSettings, Switch, only
@@ -78,6 +79,15 @@ class Adapter:
         """Make the key the one of its domain's row, and signal."""
         check(key, self.algorithms)
         self._switch.use(key, partial(self._changes, key))
+
+    def check(self) -> Sequence[Finding]:
+        """Look at its files and commands, for `doctor`."""
+        config = self._config
+        findings = of_files(config, config.key_table, config.signing_table, pid_file=(config.pid_file, "opendkim"))
+        if config.require_safe_keys:
+            parent = config.key_dir.parent
+            findings += tried(lambda: check_directories(parent), f"{parent} and all above it are safe for OpenDKIM")
+        return findings
 
     def forget(self, domain: Domain, selector: Selector) -> None:
         """Delete the key file of a selector."""

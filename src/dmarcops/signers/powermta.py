@@ -9,10 +9,11 @@ import re
 from collections.abc import Iterator, Sequence
 from functools import partial
 
-from dmarcops.ports import SigningKey
+from dmarcops.ports import Finding, SigningKey
 from dmarcops.report.model import Domain, Selector
 from dmarcops.signers import block
 from dmarcops.signers.files import PlainPath, read
+from dmarcops.signers.findings import of_files
 from dmarcops.signers.keys import check
 from dmarcops.signers.reload import Command, run
 from dmarcops.signers.switch import Change, FileSettings, Switch, only
@@ -52,6 +53,10 @@ class Adapter:
         path = self._config.path(key.domain, key.selector)
         line = f"domain-key {key.selector},{key.domain},{path}"
         self._switch.use(key, partial(self._changes, key.domain, line))
+
+    def check(self) -> Sequence[Finding]:
+        """Look at its files and commands, for `doctor`."""
+        return of_files(self._config, self._config.config)
 
     def forget(self, domain: Domain, selector: Selector) -> None:
         """Delete the key file of a selector."""

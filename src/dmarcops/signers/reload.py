@@ -91,9 +91,9 @@ def _code(words: Sequence[str], timeout: timedelta, environment: Mapping[str, st
                 os.killpg(process.pid, signal.SIGKILL)
 
 
-def signal_process(pid_file: Path, number: signal.Signals, *, program: str) -> None:
+def signal_process(pid_file: Path, number: int, *, program: str) -> None:
     """
-    Send a signal to the process that a pid file names, if it is `program`.
+    Send a signal to the process that a pid file names, if it is `program`; number 0 only sees whether that can be done.
 
     Raises:
         SignerError: There is no such process.

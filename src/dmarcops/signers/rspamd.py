@@ -17,10 +17,11 @@ from typing import Literal, Self
 
 from pydantic import model_validator
 
-from dmarcops.ports import SigningKey
+from dmarcops.ports import Finding, SigningKey
 from dmarcops.report.model import Domain, Selector
 from dmarcops.signers import block
 from dmarcops.signers.files import PlainPath, read
+from dmarcops.signers.findings import of_files
 from dmarcops.signers.keys import check, in_form_of_rspamd
 from dmarcops.signers.reload import Command, run
 from dmarcops.signers.switch import Change, Entry, FileSettings, Switch, of_algorithm, only, with_key
@@ -72,6 +73,10 @@ class Adapter:
         """Put the key into its domain's line, and reload where that is needed."""
         check(key, self.algorithms)
         self._switch.use(key, partial(self._changes, key), in_form_of_rspamd(key.pem))
+
+    def check(self) -> Sequence[Finding]:
+        """Look at its files and commands, for `doctor`."""
+        return of_files(self._config, self._config.config)
 
     def forget(self, domain: Domain, selector: Selector) -> None:
         """Delete the key file of a selector."""

@@ -22,9 +22,9 @@ from dmarcops.errors import ConfigError, StoreError
 from dmarcops.store.faults import shown, store_error
 from dmarcops.store.locks import held
 
-HEAD = "0005"
+HEAD = "0008"
 """The newest revision of the schema that this program knows."""
-REVISIONS = frozenset({"0001", "0002", "0003", "0004", HEAD})
+REVISIONS = frozenset({"0001", "0002", "0003", "0004", "0005", "0006", "0007", HEAD})
 """All revisions that this program can bring up to `HEAD`."""
 VERSION_TABLE = "dmarcops_version"
 """Where the revision of the schema stands; a name of our own, since other programs use alembic too."""

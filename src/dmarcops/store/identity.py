@@ -46,12 +46,20 @@ class Known:
         self._connection, self._table, self._flush = connection, table, flush
         self._versions = _known_versions(connection, table, identities)
 
-    def met(self, identity: str, content: str, authenticated: str) -> int | None:
-        """Return the key of a report that is in the store already, and note when it is authenticated only now."""
+    def met(self, identity: str, content: str, authenticated: str, **beside: object) -> int | None:
+        """
+        Return the key of a report that is in the store already, and note when it is authenticated only now.
+
+        Args:
+            identity: Of the report.
+            content: Of the report.
+            authenticated: What is known of its carrier.
+            beside: Other columns that go with it.
+        """
         versions = self._versions.get(identity, Versions())
         key = versions.keys.get(content)
         if key is not None and authenticated == AUTHENTICATED and key not in versions.authenticated:
-            self._set(key, authenticated=AUTHENTICATED)
+            self._set(key, authenticated=AUTHENTICATED, **beside)
             versions.authenticated.add(key)
             if versions.counted is not None and versions.counted not in versions.authenticated:
                 self._set(versions.counted, conflict=True)

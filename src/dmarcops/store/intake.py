@@ -51,13 +51,14 @@ class IncomingReport:
     A parsed report; `chunks` gives its records, and can be asked again after a rollback.
 
     `authenticated`, here and below, is what is known of the mail that carried it: `authenticated`, `unauthenticated` or
-    `unknown`.
+    `unknown`; `carrier` the organizational domain that an authenticated one is from, else empty.
     """
 
     origin: str
     report: Report
     chunks: Callable[[], Iterable[Chunk]]
     authenticated: str = "unknown"
+    carrier: str = ""
 
 
 @dataclass(frozen=True, slots=True)

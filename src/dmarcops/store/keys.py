@@ -17,6 +17,7 @@ from dmarcops.dkim.record import Algorithm
 from dmarcops.errors import Refused, StoreError
 from dmarcops.store import audit
 from dmarcops.store.engine import Store
+from dmarcops.store.normal import storable
 from dmarcops.store.tables import TABLES
 
 _DOMAIN, _KEY, _SELECTOR, _HOLD = (TABLES[name] for name in ("dkim_domain", "dkim_key", "dkim_selector", "hold"))
@@ -39,13 +40,18 @@ class DomainKeys:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hold:
-    """A domain whose keys or policy stay as they are until a person resumes; `what` is `dkim` or `policy`."""
+    """
+    A domain whose keys or policy stay as they are until a person resumes, or `until` a time.
+
+    `what` is `dkim` or `policy`.
+    """
 
     domain: str
     what: str
     reason: str
     who: str
     at: datetime
+    until: datetime | None = None
 
 
 def domains(store: Store) -> tuple[str, ...]:
@@ -129,7 +135,14 @@ def hold(store: Store, wanted: Hold) -> None:
         StoreError: The database cannot be written.
     """
     at = _whole(wanted.at)
-    values = {"domain": wanted.domain, "what": wanted.what, "reason": wanted.reason, "who": wanted.who, "at": at}
+    values = {
+        "domain": wanted.domain,
+        "what": wanted.what,
+        "reason": storable(wanted.reason),
+        "who": storable(wanted.who),
+        "at": at,
+        "until": wanted.until and _whole(wanted.until),
+    }
     event = audit.Event(domain=wanted.domain, who=wanted.who, action=f"{wanted.what}-hold", detail=wanted.reason)
     with store.write() as connection:
         connection.execute(delete(_HOLD).where(_HOLD.c.domain == wanted.domain, _HOLD.c.what == wanted.what))

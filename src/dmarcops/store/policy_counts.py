@@ -4,6 +4,9 @@ How much mail reporters counted, as policies are decided on it: by domain, day, 
 The policy domain of a report decides whose mail it is: where the reporter found the record that it applied (RFC 9989
 section 4.10.1), be the author domain that one or below it. A subdomain with a record of its own has reports of its own.
 
+Who reports is the organization that the carrier mail is from, where that is authentic, whatever name the report gives:
+who has one domain is one reporter, and cannot pass for several. Else it is the name.
+
 Only reports whose carrier mail is authentic count, and with `trusting` those of which nothing is known; a report whose
 carrier mail is known not to be authentic never does. Conflicting reports count nowhere, as in the views, and a report
 without a period is of no day. Reads only.
@@ -46,7 +49,7 @@ NOBODY = "unknown"
 """The reporter of reports that name none."""
 
 _UNKNOWN = "unknown"
-_EVALUATION, _RECORD = TABLES["evaluation"], TABLES["record"]
+_REPORT, _EVALUATION, _RECORD = TABLES["report"], TABLES["evaluation"], TABLES["record"]
 _DKIM, _SPF, _REASON = TABLES["dkim_result"], TABLES["spf_result"], TABLES["override_reason"]
 _ADDRESS = func.coalesce(_RECORD.c.source_ip, "").label("source_ip")
 _BLOCK_ROWS = 5_000
@@ -155,7 +158,7 @@ def _seen(domains: Collection[str], begin: date, end: date, *, trusting: bool) -
             flat.evaluation_id,
             flat.policy_domain,
             flat.day,
-            func.coalesce(flat.reporter, NOBODY).label("reporter"),
+            func.coalesce(_REPORT.c.carrier, flat.reporter, NOBODY).label("reporter"),
             func.coalesce(flat.header_from, flat.policy_domain).label("header_from"),
             func.coalesce(flat.p, "").label("p"),
             flat.received_at,
@@ -166,6 +169,7 @@ def _seen(domains: Collection[str], begin: date, end: date, *, trusting: bool) -
             _reasons().label("reasons"),
             _one(or_(_has(_REASON, _says_arc()), _has_extension())).label("is_indirect"),
         )
+        .join_from(EVALUATIONS, _REPORT, _REPORT.c.id == flat.report_pk)
         .where(flat.policy_domain.in_(domains), flat.day.between(begin, end), flat.authenticated.in_(kinds))
         .limit(_NO_LIMIT)
         .cte("seen")

@@ -210,7 +210,8 @@ class _Writer:
             return Line(origin, report.sha256, Outcome.CORRUPT, "too-much-mail", reason)
         reporter, identity = identify(report)
         content, authenticated = report.content_sha256, incoming.authenticated
-        key = self._known.met(identity, content, authenticated)
+        carrier = incoming.carrier or None
+        key = self._known.met(identity, content, authenticated, carrier=carrier)
         if key is not None:
             return Line(origin, report.sha256, Outcome.DUPLICATE, report_key=key)
         key = self._next_report
@@ -218,7 +219,7 @@ class _Writer:
         conflict = self._known.add(identity, content, key, authenticated)
         head = (key, identity, content, report.sha256, conflict)
         said = _report_values(report, reporter)
-        self._rows["report"].append((*head, *said, origin, self._received_at, authenticated))
+        self._rows["report"].append((*head, *said, origin, self._received_at, authenticated, carrier))
         self._add_records(key, incoming.chunks())
         return Line(origin, report.sha256, Outcome.CONFLICT if conflict else Outcome.STORED, report_key=key)
 

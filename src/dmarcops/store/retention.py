@@ -1,5 +1,8 @@
 """
-What is older than wanted leaves the store: reports of every kind with all they hold, ledger lines, kept octets.
+What is older than wanted leaves the store: reports with all they hold, ledger lines, kept octets, who was told what.
+
+A notice goes when it was last told before: what lasts is told again meanwhile, and so is young. Keys, selectors that
+were ever used, policies and the audit trail stay.
 
 The file of an SQLite store does not shrink: the pages that become free are used again by the next reports, so a store
 that is pruned regularly stays as large as it ever was. Giving them back would need `VACUUM`, which locks everybody out
@@ -22,6 +25,7 @@ BATCH_RECORDS = 50_000
 
 _REPORT, _LEDGER, _KEPT = TABLES["report"], TABLES["ledger"], TABLES["kept"]
 _FAILURE, _TLS, _NAME = TABLES["failure_report"], TABLES["tls_report"], TABLES["source_name"]
+_NOTICE, _CONCERN = TABLES["notice"], TABLES["concern"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,7 @@ class Pruned:
     kept_messages: int
     failure_reports: int = 0
     tls_reports: int = 0
+    notices: int = 0
 
 
 def prune(store: Store, older_than: date, *, dry_run: bool = False) -> Pruned:
@@ -42,8 +47,9 @@ def prune(store: Store, older_than: date, *, dry_run: bool = False) -> Pruned:
     Delete all that was over when a day began in UTC.
 
     That is aggregate and TLS reports whose period had ended (without a period: that had been received), failure reports
-    of mail that had arrived, messages last seen before, and octets kept before. Killed half-way, it has deleted whole
-    reports only, and goes on when it is called again. The cached names of sources looked up before go too, uncounted.
+    of mail that had arrived, messages last seen before, octets kept before, and notices last told before. Killed
+    half-way, it has deleted whole reports only, and goes on when it is called again. The cached names of sources looked
+    up before go too, uncounted.
 
     What people said of sources, keys, and the audit trail stay.
 
@@ -61,6 +67,8 @@ def prune(store: Store, older_than: date, *, dry_run: bool = False) -> Pruned:
         _KEPT: _KEPT.c.kept_at < midnight,
         _FAILURE: _FAILURE.c.day < older_than,
         _TLS: _is_over(_TLS, midnight),
+        # As long as a concern is remembered, who was told of it is too.
+        _NOTICE: and_(_NOTICE.c.last_told_at < midnight, _NOTICE.c.key.not_in(select(_CONCERN.c.key))),
     }
     with store.read() as connection:
         columns = select(_REPORT.c.id, _REPORT.c.record_count, _REPORT.c.mail_count)

@@ -101,6 +101,7 @@ class ReportRow(Row, table=True):
     origin: str
     received_at: datetime = Field(sa_type=MOMENT)
     authenticated: str = Field(sa_column_kwargs={"server_default": "unknown"})
+    carrier: str | None
 
 
 class EvaluationRow(Row, table=True):
@@ -407,6 +408,25 @@ class NoticeRow(Row, table=True):
     still_open: bool
 
 
+class ConcernRow(Row, table=True):
+    """Something that is not as it should be, as `concerns.Concern` has it; `runs` counts the runs that found it so."""
+
+    __tablename__ = "concern"
+
+    key: str = Field(primary_key=True)
+    subject: str
+    domain: str
+    kind: str
+    selector: str
+    title: str
+    text: str
+    is_transient: bool
+    is_event: bool
+    since: datetime = Field(sa_type=MOMENT)
+    runs: int
+    ended_at: datetime | None = Field(sa_type=MOMENT)
+
+
 class DkimDomainRow(Row, table=True):
     """A domain that there are keys of; `revision` counts the saves, `last_run` is when the last one was."""
 
@@ -463,7 +483,7 @@ class DkimSelectorRow(Row, table=True):
 
 
 class HoldRow(Row, table=True):
-    """A domain whose keys (`dkim`) or policy (`policy`) stay as they are until a person resumes."""
+    """A domain whose keys (`dkim`) or policy (`policy`) stay as they are until a person resumes, or `until` a time."""
 
     __tablename__ = "hold"
     __table_args__ = _CHILD
@@ -473,6 +493,7 @@ class HoldRow(Row, table=True):
     reason: str
     who: str
     at: datetime = Field(sa_type=MOMENT)
+    until: datetime | None = Field(sa_type=MOMENT)
 
 
 class AuditRow(Row, table=True):
@@ -516,6 +537,76 @@ class SourceNameRow(Row, table=True):
     address: str = Field(primary_key=True)
     host: str
     looked_up_at: datetime = Field(sa_type=MOMENT)
+
+
+class PolicySeenRow(Row, table=True):
+    """A record that stood at `_dmarc.<domain>` from `at` on, as every authoritative server had it; empty for none."""
+
+    __tablename__ = "policy_seen"
+    __table_args__ = (Index("ix_policy_seen_domain", "domain"),)
+
+    id: int = Field(primary_key=True, sa_type=KEY, sa_column_kwargs=_GIVEN)
+    domain: str
+    at: datetime = Field(sa_type=MOMENT)
+    record: bytes = Field(sa_type=LargeBinary)
+
+
+class PolicyStatementRow(Row, table=True):
+    """What was shown to be signed: `statement` is the canonical form that `digest` is over, compressed by zlib."""
+
+    __tablename__ = "policy_statement"
+    __table_args__ = _CHILD
+
+    domain: str = Field(primary_key=True)
+    digest: str = Field(primary_key=True)
+    shown_at: datetime = Field(sa_type=MOMENT)
+    statement: bytes = Field(sa_type=LargeBinary)
+
+
+class PolicySignatureRow(Row, table=True):
+    """
+    A signature under a statement, as `policy.signoff.Signature` has it; `position` is its place, from 0.
+
+    `who` is the user of the system, `proof` the signature of its seal by a key, empty without one.
+    """
+
+    __tablename__ = "policy_signature"
+    __table_args__ = _CHILD
+
+    domain: str = Field(primary_key=True)
+    digest: str = Field(primary_key=True)
+    position: int = Field(primary_key=True, sa_column_kwargs=_GIVEN)
+    signer: str
+    at: datetime = Field(sa_type=MOMENT)
+    comment: str
+    previous: str
+    seal: str
+    who: str
+    proof: str
+
+
+class PolicyStepRow(Row, table=True):
+    """
+    One change of a DMARC policy: `kind` is `advance` or `rollback`, `before` and `after` are the records to the octet.
+
+    It is decided, written, and acknowledged once every authoritative server has it; or it is withdrawn. `digest` is
+    that of what was signed, empty without a signature.
+    """
+
+    __tablename__ = "policy_step"
+    __table_args__ = (Index("ix_policy_step_domain", "domain"),)
+
+    id: int = Field(primary_key=True, sa_type=KEY, sa_column_kwargs=_GIVEN)
+    domain: str
+    kind: str
+    before: bytes = Field(sa_type=LargeBinary)
+    after: bytes = Field(sa_type=LargeBinary)
+    digest: str
+    who: str
+    decided_at: datetime = Field(sa_type=MOMENT)
+    written_at: datetime | None = Field(sa_type=MOMENT)
+    acknowledged_at: datetime | None = Field(sa_type=MOMENT)
+    withdrawn_at: datetime | None = Field(sa_type=MOMENT)
 
 
 TABLES = Row.metadata.tables

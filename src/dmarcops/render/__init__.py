@@ -1,0 +1,1 @@
+"""Sign-off reports as documents: HTML, PDF, Markdown, JSON."""

@@ -1,0 +1,38 @@
+"""The zone example.com as an authoritative server gives it: TXT records that tests set and change at will."""
+
+import dns.flags
+import dns.message
+import dns.rcode
+import dns.rdatatype
+import dns.rrset
+
+from dmarcops.dns.txt import DECIMAL, format_txt
+
+
+class Zone(dict[str, bytes]):
+    """What a server says of each name; nothing while it `is_ill`."""
+
+    is_ill = False
+
+    def respond(self, query: dns.message.Message) -> dns.message.Message:
+        """Answer a question, as `serve_dns` wants it."""
+        reply = dns.message.make_response(query)
+        reply.flags |= dns.flags.AA
+        if self.is_ill:
+            reply.set_rcode(dns.rcode.SERVFAIL)
+            return reply
+        name = query.question[0].name.to_text(omit_final_dot=True).lower()
+        if name in self and query.question[0].rdtype == dns.rdatatype.TXT:
+            text = format_txt(self[name], base=DECIMAL)
+            reply.answer.append(dns.rrset.from_text(query.question[0].name, 60, "IN", "TXT", text))
+        else:
+            soa = dns.rrset.from_text("example.com.", 60, "IN", "SOA", "ns.example.com. h.example.com. 1 1 1 1 1")
+            is_asked = query.question[0].rdtype == dns.rdatatype.SOA and name == "example.com"
+            (reply.answer if is_asked else reply.authority).append(soa)
+        return reply
+
+
+def text_of(line: str) -> bytes:
+    """Return the text of a record that `keys show` printed."""
+    rdata = dns.rrset.from_text("x.", 60, "IN", "TXT", line.split(" TXT ")[1])[0]
+    return b"".join(rdata.strings)
