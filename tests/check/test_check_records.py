@@ -89,9 +89,9 @@ def test_tags_are_read_part_by_part() -> None:
     tags = parse_tags("v=X; a = 1 ;b=;;a=2; what; c=\x07;")
     assert tags.values == {"v": "X", "a": "1", "b": ""}
     assert (tags.faults, tags.repeated) == (("", " what", " c=\x07"), ("a",))
-    assert [is_version(text, "X1") for text in ("v=X1;", "v=X1", "v = X1 ;", "v=x1;", "v=X10;", " v=X1")] == [
-        *(True, True, True, False, False, True)
-    ]
+    texts = ("v=X1;", "v=X1", "v=X1 ;", "v = X1;", " v=X1;", "v=x1;", "v=X10;", "a=1;v=X1;")
+    assert [is_version(text, "X1") for text in texts] == [True] * 3 + [False] * 5
+    assert [is_version(text, "X1", is_spaced=True) for text in texts] == [True] * 5 + [False] * 3
     assert [is_near(text, "X1") for text in ("v=X1;", "v=x1;", "a=1;v=X1", "hello")] == [False, True, True, False]
 
 

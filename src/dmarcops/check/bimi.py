@@ -34,7 +34,7 @@ def check_bimi(domain: str, ask: Ask, dmarc: Discovery) -> tuple[str | None, tup
     answer = ask(name, "TXT")
     if answer.kind is AnswerKind.TEMPERROR:
         return None, ()
-    records = [text for text in answer.texts if is_version(text, VERSION)]
+    records = [text for text in answer.texts if is_version(text, VERSION, is_spaced=True)]
     if len(records) > 1:
         return None, (found(Area.BIMI, Code.BIMI_SEVERAL, name, str(len(records))),)
     if not records:
