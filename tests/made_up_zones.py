@@ -159,6 +159,7 @@ MTA_STS: Mapping[str, str] = {
     "id-hyphen": '_mta-sts TXT "v=STSv1; id=2026-01-01;"\nmta-sts A 192.0.2.1',
     "id-33": f'_mta-sts TXT "v=STSv1; id={"1" * 33};"\nmta-sts A 192.0.2.1',
     "extension": '_mta-sts TXT "v=STSv1; id=1; foo=bar;"\nmta-sts A 192.0.2.1',
+    "extension-broken": '_mta-sts TXT "v=STSv1; id=1; foo=a=b;"\nmta-sts A 192.0.2.1',
     "id-first": '_mta-sts TXT "id=1; v=STSv1;"\nmta-sts A 192.0.2.1',
     "version-case": '_mta-sts TXT "v=stsv1; id=1;"\nmta-sts A 192.0.2.1',
     "version-spaced": '_mta-sts TXT "v = STSv1; id=1;"\nmta-sts A 192.0.2.1',
@@ -185,6 +186,8 @@ TLS_RPT: Mapping[str, str] = {
     "version-2": '_smtp._tls TXT "v=TLSRPTv2; rua=mailto:a@{d}"',
     "several": '_smtp._tls TXT "v=TLSRPTv1; rua=mailto:a@{d}"\n_smtp._tls TXT "v=TLSRPTv1; rua=mailto:b@{d}"',
     "extension": '_smtp._tls TXT "v=TLSRPTv1; rua=mailto:a@{d}; foo=bar"',
+    "extension-broken": '_smtp._tls TXT "v=TLSRPTv1; rua=mailto:a@{d}; foo=a b"',
+    "size": '_smtp._tls TXT "v=TLSRPTv1; rua=mailto:a@{d}!10m"',
     "broken": '_smtp._tls TXT "v=TLSRPTv1; rua=mailto:a@{d}; what"',
 }
 BIMI: Mapping[str, str] = {
@@ -193,6 +196,8 @@ BIMI: Mapping[str, str] = {
     "no-evidence": 'default._bimi TXT "v=BIMI1; l=https://127.0.0.1:1/logo.svg"',
     "evidence-at-an-address": 'default._bimi TXT "v=BIMI1; l=https://127.0.0.1:1/x.svg; a=https://127.0.0.1:1/x.pem"',
     "evidence-by-http": 'default._bimi TXT "v=BIMI1; l=https://127.0.0.1:1/x.svg; a=http://takes.test/x.pem"',
+    "avatar": 'default._bimi TXT "v=BIMI1; l=; avp=personal"',
+    "avatar-wrong": 'default._bimi TXT "v=BIMI1; l=; avp=both"',
     "declined": 'default._bimi TXT "v=BIMI1; l=; a=;"',
     "no-l": 'default._bimi TXT "v=BIMI1; a=https://127.0.0.1:1/vmc.pem"',
     "http": 'default._bimi TXT "v=BIMI1; l=http://127.0.0.1:1/logo.svg"',

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,31}")
 _WSP = " \t"
+EXTENSION = re.compile(r"[\x21-\x3a\x3c\x3e-\x7e]+")
+"""What the value of a tag of MTA-STS and TLS-RPT looks like (RFC 8461 section 3.1, RFC 8460 section 3)."""
 
 
 @dataclass(frozen=True, slots=True)
