@@ -102,8 +102,15 @@ DIFFERENCES: dict[Difference, str] = {
         "RFC 9989 appendix A.6 (the section on t): receivers differ on p=reject with t=y"
     ),
     Difference("mta-sts", "version-case", "invalid", "absent"): f"RFC 8461 section 3.1: {_NO_RECORD}",
+    Difference("mta-sts", "version-spaced", "invalid", "absent"): f"RFC 8461 section 3.1: {_NO_RECORD}",
+    Difference("mta-sts", "version-led", "invalid", "absent"): f"RFC 8461 section 3.1: {_NO_RECORD}",
     Difference("mta-sts", "id-first", "invalid", "absent"): f"RFC 8461 section 3.1: {_NO_RECORD}",
     Difference("tls-rpt", "version-case", "invalid", "absent"): f"RFC 8460 section 3: {_NO_RECORD}",
+    Difference("tls-rpt", "version-spaced", "invalid", "absent"): f"RFC 8460 section 3: {_NO_RECORD}",
+    Difference("tls-rpt", "version-led", "invalid", "absent"): f"RFC 8460 section 3: {_NO_RECORD}",
+    Difference("bimi", "version-led", "valid", "absent"): (
+        "RFC 6376 section 3.2, whose tag lists BIMI has: white space may stand before a tag"
+    ),
     Difference("mx", "address", "192.0.2.1: mx-address", "192.0.2.1: mx-address mx-unresolved"): (
         "RFC 5321 section 5.1: an address is no domain name, so that it has no address is the same fault"
     ),

@@ -89,9 +89,9 @@ def test_tags_are_read_part_by_part() -> None:
     tags = parse_tags("v=X; a = 1 ;b=;;a=2; what; c=\x07;")
     assert tags.values == {"v": "X", "a": "1", "b": ""}
     assert (tags.faults, tags.repeated) == (("", " what", " c=\x07"), ("a",))
-    assert [is_version(text, "X1") for text in ("v=X1;", "v=X1", "v = X1 ;", "v=x1;", "v=X10;", " v=X1")] == [
-        *(True, True, True, False, False, True)
-    ]
+    texts = ("v=X1;", "v=X1", "v=X1 ;", "v = X1;", " v=X1;", "v=x1;", "v=X10;", "a=1;v=X1;")
+    assert [is_version(text, "X1") for text in texts] == [True] * 3 + [False] * 5
+    assert [is_version(text, "X1", is_spaced=True) for text in texts] == [True] * 5 + [False] * 3
     assert [is_near(text, "X1") for text in ("v=X1;", "v=x1;", "a=1;v=X1", "hello")] == [False, True, True, False]
 
 
@@ -158,3 +158,39 @@ def test_an_address_is_confirmed_by_any_of_its_names() -> None:
 
     assert check_reverse("2001:db8::1", ask)[0].is_confirmed is True
     assert check_reverse("2001:db8::2", ask)[0].is_confirmed is False
+
+
+@pytest.mark.parametrize(
+    ("record", "code"),
+    [
+        ("v=DKIM1; p=AAAA", "dkim-syntax-error"),
+        ("v=DKIM1; k=ed25519; p=AAAA", "dkim-syntax-error"),
+        ("v=DKIM1; k=ed25519; p=" + "A" * 43 + "=", None),
+    ],
+)
+def test_what_is_no_key_has_no_length(record: str, code: str | None) -> None:
+    state, findings = check_selector(D, Selector(name="s"), answering(record))
+    assert ([x.code for x in findings], state.bits) == (([code], None) if code else ([], 256))
+    assert state.is_usable == (code is None)
+
+
+@pytest.mark.parametrize(
+    ("uri", "is_good"),
+    [
+        *(("https://a.test/x.pem", True), ("https://[::1/x.pem", False), ("https://192.0.2.1/x.pem", False)),
+        *(("https:///x.pem", False), ("https://localhost/x.pem", False), ("https://a.test/x,y", False)),
+    ],
+)
+def test_a_certificate_is_named_by_a_host(uri: str, is_good: bool) -> None:  # noqa: FBT001 - a case
+    dmarc = Discovery(method=Method.TREEWALK, domain=D, status=Status.TEMPERROR, queries=())
+    _, findings = check_bimi(D, answering(f"v=BIMI1; l=https://a.test/x.svg; a={uri}"), dmarc)
+    assert [x.code for x in findings] == ([] if is_good else ["bimi-location"])
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [("v=stsv1; id=1;", "mta-sts-syntax"), ("hello", "mta-sts-missing"), ("v=STSv1", "mta-sts-syntax")],
+)
+def test_a_text_that_is_nearly_a_record_is_named(text: str, code: str) -> None:
+    record, findings = check_mta_sts(D, answering(text))
+    assert (record, [x.code for x in findings]) == (None, [code])

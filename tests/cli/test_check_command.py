@@ -41,6 +41,20 @@ def test_findings_are_an_outcome_and_errors_of_strict_a_refusal(program: Program
     assert not (tmp_path / "store.db").exists()
 
 
+def test_the_store_is_asked_where_there_is_one_and_spf_shows_its_costs(program: Program, tmp_path: Path) -> None:
+    (tmp_path / "zone").write_text(
+        ZONE.replace(r"=cmd \027[31m", "include:one.example.test a") + 'one TXT "v=spf1 mx:example.test -all"\n'
+    )
+    story = Path(__file__).parents[2] / "sample-reports/story"
+    assert program("ingest", story).code == 0
+    (found,) = program("check", "example.com", "--zone", tmp_path / "zone", "--format", "json").json
+    seen = {x["selector"]: x["last_seen_in_reports"][:10] for x in found["dkim"]}
+    assert seen.items() >= {"mta2026": "2026-09-15", "esp1": "2026-09-15"}.items()
+    out = program("check", "example.test", "--zone", tmp_path / "zone").out
+    assert "include:one.example.test: 2 lookups, 0 without an answer" in out
+    assert "mx:example.test: 1 lookups, 0 without an answer" in out
+
+
 def test_json_has_all_and_csv_what_the_table_has(program: Program, tmp_path: Path) -> None:
     (found,) = program("check", "example.test", "--zone", tmp_path / "zone", "--format", "json").json
     assert list(found) == [

@@ -120,3 +120,9 @@ def test_a_host_that_is_not_there_is_told(certificate: Path) -> None:
         pass
     with pytest.raises(EdgeError, match="refused"):
         host(certificate, at).policy("example.test")
+
+
+def test_a_host_that_takes_too_long_is_left(certificate: Path) -> None:
+    trusting = ssl.create_default_context(cafile=str(certificate))
+    with served(certificate) as at, pytest.raises(EdgeError, match="more than 0 seconds"):
+        HttpsPolicyHost(context=trusting, at=at, whole=0).policy("example.test")

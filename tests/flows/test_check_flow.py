@@ -14,7 +14,7 @@ from dmarcops.check.findings import Area
 from dmarcops.dkim.lifecycle import CreateKey, Key, Stage
 from dmarcops.dkim.record import Algorithm, Outcome
 from dmarcops.domains import Domain, suffix_list
-from dmarcops.errors import AnswerError
+from dmarcops.errors import AnswerError, DnsError
 from dmarcops.flows.check import MAX_QUESTIONS, Checker, Known, Questions, known_of, with_selectors
 from dmarcops.policy.answers import AnswerKind
 from dmarcops.policy.sources import Acknowledgement, Scope, Word
@@ -162,6 +162,27 @@ class Broken:
             raise AnswerError("192.0.2.53:53", "timeout", question=name, transient=True)
 
 
+class Dead:
+    """DNS that fails always; without a reason, as several resolvers do together."""
+
+    def __init__(self, reason: str) -> None:
+        self._reason = reason
+        self.is_dead = True
+        self.asked = 0
+
+    def txt(self, name: str) -> tuple[bytes, ...] | None:
+        self.records(name, "TXT")
+        return None
+
+    def records(self, name: str, kind: str) -> tuple[str, ...] | None:
+        self.asked += 1
+        if self.is_dead and self._reason:
+            raise AnswerError("192.0.2.53:53", self._reason, question=f"{kind} {name}", transient=True)
+        if self.is_dead:
+            raise DnsError(f"192.0.2.53:53: timeout for {name}; 192.0.2.54:53: timeout for {name}", transient=True)
+        return None
+
+
 @pytest.mark.parametrize(
     ("failing", "area"),
     [
@@ -213,3 +234,57 @@ def test_a_revoked_key_that_we_revoked_is_no_finding(tmp_path: Path) -> None:
     found = checked(tmp_path, lines, known=revoked)
     assert [x.code for x in found.findings if x.area is Area.DKIM] == []
     assert found.keys[0].outcome is Outcome.REVOKED
+
+
+def test_own_records_are_asked_of_the_servers_of_the_zone() -> None:
+    name, ours = f"s1._domainkey.{DOMAIN}", OURS.encode()
+    said: dict[str, tuple[bytes, ...]] = {"ns1": (ours,), "ns2": (ours,)}
+    dns = Broken()
+    asked: list[str] = []
+
+    def servers(name: str) -> dict[str, tuple[bytes, ...]]:
+        asked.append(name)
+        return said
+
+    def outcome() -> Outcome:
+        checker = Checker(records=dns, organizational_domain=suffix_list(), servers=servers)
+        return checker.check(DOMAIN, KNOWN).keys[0].outcome
+
+    assert outcome() is Outcome.OK
+    assert asked == [name]
+    assert name not in dns.asked
+    said["ns2"] = ()
+    assert outcome() is Outcome.NO_KEY
+    said["ns2"] = (b"v=DKIM1; p=",)
+    assert outcome() is Outcome.REVOKED
+
+
+@pytest.mark.parametrize(("reason", "questions"), [("timeout", 3), ("unreachable", 3), ("servfail", 9)])
+def test_a_dns_that_is_dead_is_left_alone(reason: str, questions: int) -> None:
+    dns = Dead(reason)
+    ask = Questions(dns)
+    kinds = [ask(f"n{number}.test", "A").kind for number in range(9)]
+    assert kinds == [AnswerKind.TEMPERROR] * 9
+    assert dns.asked == questions
+    assert len({str(problem) for problem in ask.problems}) == questions + (questions == 3)
+
+
+def test_silence_of_all_resolvers_counts_and_an_answer_between_starts_anew() -> None:
+    dns = Dead("")
+    ask = Questions(dns)
+    for number in range(2):
+        for kind in ("A", "AAAA"):
+            ask(f"n{number}.test", kind)
+    dns.is_dead = False
+    assert ask("alive.test", "A").kind is AnswerKind.NXDOMAIN
+    dns.is_dead = True
+    for number in range(2, 9):
+        ask(f"n{number}.test", "A")
+    assert dns.asked == 2 * 2 + 1 + 3
+
+
+def test_several_domains_come_in_their_order() -> None:
+    names = [Domain(f"d{number}.example.test") for number in range(30)]
+    checker = Checker(records=Broken(), organizational_domain=suffix_list())
+    assert [found.domain for found in checker.check_all(dict.fromkeys(names, Known()))] == names
+    assert list(checker.check_all({})) == []

@@ -18,6 +18,8 @@ VERSION = "BIMI1"
 """The one that there is."""
 SELECTOR = "default"
 """Of a mail that names none."""
+AVATARS = ("brand", "personal")
+"""What `avp` may say (BIMI draft section 4.3)."""
 _MOST = 20
 
 
@@ -34,7 +36,7 @@ def check_bimi(domain: str, ask: Ask, dmarc: Discovery) -> tuple[str | None, tup
     answer = ask(name, "TXT")
     if answer.kind is AnswerKind.TEMPERROR:
         return None, ()
-    records = [text for text in answer.texts if is_version(text, VERSION)]
+    records = [text for text in answer.texts if is_version(text, VERSION, is_spaced=True)]
     if len(records) > 1:
         return None, (found(Area.BIMI, Code.BIMI_SEVERAL, name, str(len(records))),)
     if not records:
@@ -47,6 +49,8 @@ def check_bimi(domain: str, ask: Ask, dmarc: Discovery) -> tuple[str | None, tup
 def _judged(name: str, tags: Tags, dmarc: Discovery) -> Iterator[Finding]:
     for fault in (*tags.faults, *(f"{name} stands twice" for name in tags.repeated))[:_MOST]:
         yield found(Area.BIMI, Code.BIMI_SYNTAX, name, fault)
+    if tags.values.get("avp", AVATARS[0]) not in AVATARS:
+        yield found(Area.BIMI, Code.BIMI_SYNTAX, name, f"avp={tags.values['avp']}")
     location, evidence = tags.values.get("l"), tags.values.get("a", "")
     if location is None:
         yield found(Area.BIMI, Code.BIMI_SYNTAX, name, "no l")

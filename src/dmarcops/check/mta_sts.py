@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dmarcops.check.findings import Area, Ask, Code, Finding, found
-from dmarcops.check.tags import is_near, is_version, parse_tags
+from dmarcops.check.tags import EXTENSION, is_near, is_version, parse_tags
 from dmarcops.policy.answers import AnswerKind
 
 VERSION = "STSv1"
@@ -56,6 +56,8 @@ def check_mta_sts(domain: str, ask: Ask) -> tuple[str | None, tuple[Finding, ...
         return None, (found(Area.MTA_STS, Code.MTA_STS_SEVERAL, name, str(len(records))),)
     tags = parse_tags(records[0])
     faults = [*tags.faults]
+    others = {name: value for name, value in tags.values.items() if name not in ("v", "id")}
+    faults += [f"{name}={value}" for name, value in others.items() if not EXTENSION.fullmatch(value)]
     if not _ID.fullmatch(tags.values.get("id", "")):
         faults.append(f"id={tags.values.get('id', '')}")
     findings = [found(Area.MTA_STS, Code.MTA_STS_SYNTAX, name, fault) for fault in faults[:_MOST]]

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,31}")
 _WSP = " \t"
+EXTENSION = re.compile(r"[\x21-\x3a\x3c\x3e-\x7e]+")
+"""What the value of a tag of MTA-STS and TLS-RPT looks like (RFC 8461 section 3.1, RFC 8460 section 3)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +27,18 @@ class Tags:
     repeated: tuple[str, ...]
 
 
-def is_version(text: str, version: str) -> bool:
-    """Tell whether a text begins with `v=<version>;`, the end of the text in place of the semicolon."""
-    head, _, _ = text.partition(";")
+def is_version(text: str, version: str, *, is_spaced: bool = False) -> bool:
+    """
+    Tell whether a text begins with `v=<version>` and a semicolon, or is no more than that.
+
+    Args:
+        text: The text.
+        version: The version, as it is written.
+        is_spaced: Whether white space may stand before and within, as in DKIM's tag lists (RFC 6376 section 3.2).
+    """
+    head = text.partition(";")[0].rstrip(_WSP)
     name, _, value = head.partition("=")
-    return name.strip(_WSP) == "v" and value.strip(_WSP) == version
+    return (name.strip(_WSP), value.strip(_WSP)) == ("v", version) if is_spaced else head == f"v={version}"
 
 
 def is_near(text: str, version: str) -> bool:

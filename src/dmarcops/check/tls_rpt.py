@@ -1,7 +1,7 @@
 """TLS-RPT: where failing TLS is told of (RFC 8460 section 3). Does no I/O: DNS is asked of a function."""
 
 from dmarcops.check.findings import Area, Ask, Code, Finding, found
-from dmarcops.check.tags import Tags, is_near, is_version, parse_tags
+from dmarcops.check.tags import EXTENSION, Tags, is_near, is_version, parse_tags
 from dmarcops.policy.answers import AnswerKind
 from dmarcops.policy.record import Uri, parse_uris
 
@@ -30,6 +30,8 @@ def check_tls_rpt(domain: str, ask: Ask) -> tuple[str | None, tuple[Finding, ...
 
 def _judged(name: str, tags: Tags) -> tuple[Finding, ...]:
     faults = list(tags.faults)
+    others = {name: value for name, value in tags.values.items() if name not in ("v", "rua")}
+    faults += [f"{name}={value}" for name, value in others.items() if not EXTENSION.fullmatch(value)]
     if "rua" not in tags.values:
         faults.append("no rua")
     bad = [uri.text for uri in parse_uris(tags.values["rua"]) if not _is_usable(uri)] if "rua" in tags.values else []
@@ -40,4 +42,6 @@ def _judged(name: str, tags: Tags) -> tuple[Finding, ...]:
 
 
 def _is_usable(uri: Uri) -> bool:
-    return uri.scheme in ("mailto", "https") and bool(uri.host) and " " not in uri.uri
+    """Tell whether reports can go there; a size suffix, as DMARC had one, makes it no URI (RFC 8460 section 3)."""
+    is_whole = " " not in uri.uri and "!" not in uri.text
+    return uri.scheme in ("mailto", "https") and bool(uri.host) and is_whole

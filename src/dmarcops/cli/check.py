@@ -14,8 +14,8 @@ from dmarcops.errors import DmarcopsError, Refused
 
 if TYPE_CHECKING:
     from dmarcops.check.spf import Tree
+    from dmarcops.dns.resolver import DnsResolver
     from dmarcops.flows.check import Checked, Known
-    from dmarcops.ports import Records
 
 app = typer.Typer()
 
@@ -43,18 +43,21 @@ def check(  # noqa: PLR0913 - an option each
 ) -> None:
     """Look at what DNS has for the mail of domains: SPF, DKIM, DMARC, MTA-STS, TLS-RPT, BIMI, MX, PTR, bulk rules."""
     from dmarcops.dns.policy_host import HttpsPolicyHost
+    from dmarcops.dns.zonefile import ZoneFiles
     from dmarcops.domains import Domain, suffix_list
     from dmarcops.flows.check import Checker, with_selectors
 
     names = [Domain(parse_domain(each, option="DOMAIN")) for each in dict.fromkeys(domains)]
     selectors = [parse_domain(each, option="--selector") for each in selector or ()]
+    resolver = None if zone else _resolver(context)
     checker = Checker(
-        records=_records(context, zone or ()),
+        records=resolver or ZoneFiles(zone or ()),
         organizational_domain=suffix_list(),
         policy_host=HttpsPolicyHost() if https and not zone else None,
+        servers=resolver.authoritative if resolver else None,
     )
     known = _known(context, names)
-    found = [checker.check(name, with_selectors(known[name], selectors)) for name in names]
+    found = list(checker.check_all({name: with_selectors(known[name], selectors) for name in names}))
     _show(found, form)
     problems: list[DmarcopsError] = [problem for each in found for problem in each.problems]
     wrong = [each.domain for each in found if each.has_errors]
@@ -63,12 +66,9 @@ def check(  # noqa: PLR0913 - an option each
     raise_for(problems)
 
 
-def _records(context: typer.Context, zones: Sequence[Path]) -> "Records":
+def _resolver(context: typer.Context) -> "DnsResolver":
     from dmarcops import wiring
-    from dmarcops.dns.zonefile import ZoneFiles
 
-    if zones:
-        return ZoneFiles(zones)
     invocation = invocation_of(context)
     return wiring.resolver(config.load(invocation.config_file, store_url=invocation.store_url))
 

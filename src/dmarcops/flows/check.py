@@ -1,6 +1,12 @@
-"""The DNS side of a domain now: every topic asked for once and judged, with what the store knows beside it."""
+"""
+The DNS side of a domain now: every topic asked for once and judged, with what the store knows beside it.
+
+Records of our own keys are asked of the zone's servers, where there are such: a resolver would remember that one was
+not there yet (RFC 2308 section 5). All else is asked as everybody asks.
+"""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from ipaddress import ip_address
@@ -16,7 +22,7 @@ from dmarcops.check.mta_sts import Policy, check_mta_sts, check_policy, parse_po
 from dmarcops.check.spf import Spf, check_spf
 from dmarcops.check.tls_rpt import check_tls_rpt
 from dmarcops.dkim.lifecycle import Stage
-from dmarcops.dkim.record import Outcome
+from dmarcops.dkim.record import Outcome, record_name
 from dmarcops.domains import MAX_LENGTH, Domain, OrganizationalDomain
 from dmarcops.errors import AnswerError, DnsError, EdgeError
 from dmarcops.flows.policy_evidence import Requests, gather
@@ -30,11 +36,16 @@ from dmarcops.store.engine import Store
 
 MAX_QUESTIONS = 500
 """Questions to DNS for one domain; what is beyond is as if DNS had not answered."""
+AT_A_TIME = 8
+"""Domains that are looked at at the same time."""
 MAX_SENDING = 20
 """Sending addresses that are looked at."""
 MAX_SELECTORS = 50
 """Selectors that are looked at."""
 _OUTSIDE = frozenset({"outside of the zone", "delegated to another zone"})
+_NO_ANSWER = frozenset({"timeout", "unreachable"})
+_FAILURES = 3
+"""Names without any answer one after the other, after which DNS is left alone for that domain."""
 _LABEL_OCTETS = 63
 _IN_DNS = frozenset((Stage.PUBLISHED, Stage.ACTIVE, Stage.VERIFIED, Stage.RETIRING))
 
@@ -101,15 +112,26 @@ class Checked:
         }
 
 
+Servers = Callable[[str], Mapping[str, tuple[bytes, ...]]]
+"""Gives the texts at a name, as each server of its zone has them."""
+
+
 @dataclass
 class Questions:
-    """DNS, each question asked once and not too many; what it failed with is kept."""
+    """
+    DNS, each question asked once and not too many, and no more where nobody answers; what it failed with is kept.
+
+    Of `ours`, which are names and the texts that they should have, `servers` are asked, when they are given.
+    """
 
     records: Records
+    servers: Servers | None = None
+    ours: Mapping[str, str] = field(default_factory=dict)
     problems: list[EdgeError] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     area: Area = Area.SPF
     _answers: dict[tuple[str, str], Answer] = field(default_factory=dict)
+    _silent: set[str] = field(default_factory=set)
 
     def __call__(self, name: str, kind: str) -> Answer:
         """Ask for the records of a type at a name."""
@@ -124,11 +146,16 @@ class Questions:
         if len(self._answers) >= MAX_QUESTIONS:
             self._failed(DnsError(f"more than {MAX_QUESTIONS} questions: {kind} {name} was not asked"), name)
             return Answer(AnswerKind.TEMPERROR)
+        if len(self._silent) >= _FAILURES:
+            self._failed(DnsError(f"DNS did not answer for {_FAILURES} names in a row: no more were asked"), name)
+            return Answer(AnswerKind.TEMPERROR)
         try:
             texts = self._texts(name, kind)
         except DnsError as error:
+            self._silent = self._silent | {name} if _is_silence(error) else set()
             self._failed(error, name)
             return Answer(AnswerKind.TEMPERROR)
+        self._silent = set()
         if texts is None:
             return Answer(AnswerKind.NXDOMAIN)
         return Answer(AnswerKind.FOUND, texts) if texts else Answer(AnswerKind.NODATA)
@@ -136,7 +163,8 @@ class Questions:
     def _texts(self, name: str, kind: str) -> tuple[str, ...] | None:
         if kind != "TXT":
             return self.records.records(name, kind)
-        texts = self.records.txt(name)
+        is_ours = name in self.ours
+        texts = _worst(self.servers(name), self.ours[name]) if self.servers and is_ours else self.records.txt(name)
         return None if texts is None else tuple(text.decode("latin-1") for text in texts)
 
     def _failed(self, error: DnsError, name: str) -> None:
@@ -156,15 +184,23 @@ class Checker:
         records: DNS.
         organizational_domain: By the Public Suffix List.
         policy_host: Fetches MTA-STS policies; None: they are not fetched.
+        servers: Asks the servers of a zone for our own records; None: `records` is all that there is.
     """
 
     records: Records
     organizational_domain: OrganizationalDomain
     policy_host: PolicyHost | None = None
+    servers: Servers | None = None
+
+    def check_all(self, known: Mapping[Domain, Known]) -> Iterator[Checked]:
+        """Look at domains, some at a time; they come in their order."""
+        with ThreadPoolExecutor(max_workers=min(AT_A_TIME, max(1, len(known)))) as pool:
+            yield from pool.map(self.check, known.keys(), known.values())
 
     def check(self, domain: Domain, known: Known) -> Checked:
         """Look at everything of a domain; what DNS does not answer is a finding."""
-        ask = Questions(self.records)
+        ours = {record_name(x.name, domain): x.ours for x in known.selectors if x.ours}
+        ask = Questions(self.records, self.servers, ours)
         spf = check_spf(domain, ask)
         ask.area = Area.DKIM
         states, key_findings = _keys(domain, known.selectors, ask)
@@ -330,6 +366,16 @@ def _facts(topics: _Topics, sending: _Sending) -> Facts:
         unconfirmed=sending.unconfirmed,
         mail=sending.mail,
     )
+
+
+def _worst(said: Mapping[str, tuple[bytes, ...]], ours: str) -> tuple[bytes, ...]:
+    """Give what servers have; where they do not agree, what one has that does not have our record."""
+    return min(set(said.values()), key=lambda texts: (ours.encode() in texts, texts), default=())
+
+
+def _is_silence(error: DnsError) -> bool:
+    """Tell whether there was no answer at all, be it from one resolver or from each of several."""
+    return error.reason in _NO_ANSWER if isinstance(error, AnswerError) else error.transient
 
 
 def _can_exist(name: str) -> bool:
