@@ -125,6 +125,7 @@ def test_record_stores_all_that_a_report_says_when_it_is_new(store: Store) -> No
         "origin": "a.eml#1",
         "received_at": NOW,
         "authenticated": "unknown",
+        "carrier": None,
     }
 
 

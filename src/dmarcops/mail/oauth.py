@@ -14,6 +14,7 @@ import time
 import warnings
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from importlib import import_module
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -72,16 +73,22 @@ class OAuth(Settings):
 
 
 def _libraries() -> tuple[Any, Any, Any]:
-    """Load the optional packages: httpx, and authlib's client and its exception."""
+    """
+    Load the optional packages: authlib's client, its exception, and the httpx or httpx2 that the client is made of.
+
+    Which of the two authlib takes depends on its version and on what is installed.
+    """
     try:
         # authlib warns everybody of a successor of httpx, whatever the filters are: the warning is taken, not shown.
         with warnings.catch_warnings(record=True):
             # Loaded only where a mailbox asks for tokens.
-            import httpx  # noqa: PLC0415
             from authlib.integrations import base_client, httpx_client  # type: ignore[import-untyped] # noqa: PLC0415
     except ImportError as error:
         raise ConfigError("OAuth logins need the packages authlib and httpx", hint=_EXTRA) from error
-    return httpx, httpx_client.OAuth2Client, base_client.OAuthError
+    client = httpx_client.OAuth2Client
+    packages = (base.__module__.partition(".")[0] for base in client.__mro__)
+    httpx = import_module(next(name for name in packages if name.startswith("httpx")))
+    return httpx, client, base_client.OAuthError
 
 
 class Tokens:
