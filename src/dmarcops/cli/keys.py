@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dmarcops import config
-from dmarcops.cli.neutralise import visible
 from dmarcops.cli.options import FormatOption, opened_store
 from dmarcops.cli.output import Format, show, standard_output
 from dmarcops.cli.rotate import parts_of, raise_for
 from dmarcops.errors import ConfigError, DmarcopsError, EdgeError
+from dmarcops.neutralise import visible
 
 if TYPE_CHECKING:
     from dmarcops.dkim.key import PrivateKey
