@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
-from typing import Any
 
 import dns.flags
 import dns.message
@@ -22,55 +21,18 @@ import dns.rrset
 import pytest
 
 from milter_client import MilterSession, mail, signatures
-from program import Ended, Program
+from program import Program
+from rotating import Rotating
 from servers_bind import PRIMARY, RECURSIVE, SECONDARY, Bind, bind  # noqa: F401 - a fixture
 from servers_dns import serve_dns
 from servers_opendkim import OpenDkim, opendkim_server  # noqa: F401 - a fixture
 from servers_route53 import Route53, route53, route53_server  # noqa: F401 - fixtures
 
-SECONDS = 120
-"""How long a stage may take on a slow machine."""
 RECEIVER = "mx.receiver.example"
 KEY = "v=DKIM1; k=rsa; p=MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8A"
 _numbers = count(1)
 
 pytestmark = pytest.mark.slow
-
-
-@dataclass
-class Rotating:
-    """The program with one domain."""
-
-    folder: Path
-    program: Program
-    domain: str
-
-    def run(self, *words: str) -> Ended:
-        """Rotate once."""
-        return self.program("--config", self.folder / "dmarcops.toml", "rotate", *words, "--format", "json")
-
-    def keys(self, ended: Ended) -> list[Any]:
-        """Give the keys that a run printed."""
-        keys: list[Any] = ended.json["domains"][0]["keys"]
-        return keys
-
-    def until(self, condition: Callable[[Ended], bool]) -> Ended:
-        """Run until something has come about."""
-        deadline = time.monotonic() + SECONDS
-        while time.monotonic() < deadline:
-            ended = self.run()
-            if condition(ended):
-                return ended
-        pytest.fail(f"it did not come about: {ended}")
-
-    def until_last_is(self, stage: str) -> str:
-        """Run until the newest key is in a stage and nothing is pending; give its selector."""
-        ended = self.until(
-            lambda ended: (
-                ended.code == 0 and (self.keys(ended)[-1]["stage"], self.keys(ended)[-1]["pending"]) == (stage, [])
-            )
-        )
-        return str(self.keys(ended)[-1]["selector"])
 
 
 # --- DNS that lies ----------------------------------------------------------------------------------------------------
@@ -204,7 +166,7 @@ def test_one_server_that_lies_stops_the_switch_and_is_named(
             time.sleep(8)
             assert is_refused(f"127.0.0.1:{stale_at}"), "a stale negative answer"
             stale.lie = None
-            assert rotating.until_last_is("active") == key["selector"]
+            assert rotating.until_stages("active") == [key["selector"]]
             assert key["selector"] in (tmp_path / "selectors").read_text()
         finally:
             bind.put(name)
@@ -354,13 +316,13 @@ def mended(signed: Signed) -> None:
 def test_mail_goes_on_signed_by_the_old_key_when_the_signer_cannot_be_switched(
     signed: Signed, fault: str, told: str
 ) -> None:
-    old = signed.until_last_is("active")
+    (old,) = signed.until_stages("active")
     selector, message = signed.write()
     assert selector == old
     signed.receive(message, old)
-    signed.until_last_is("verified")
+    signed.until_stages("verified")
     signed.run("--now", signed.domain)
-    new = signed.until_last_is("published")
+    (new,) = signed.until_stages("published")
     assert new != old
     before = {file.name: file.read_bytes() for file in signed.disk.glob("*Table")}
     broken(signed, fault)
@@ -372,7 +334,7 @@ def test_mail_goes_on_signed_by_the_old_key_when_the_signer_cannot_be_switched(
         assert signed.write()[0] == old
         assert [(key["selector"], key["stage"]) for key in signed.keys(ended)][1:] == [(new, "active")]
     mended(signed)
-    assert signed.until_last_is("active") == new
+    assert signed.until_stages("active") == [new]
     assert signed.write()[0] == new
     assert sorted(file.name for file in (signed.disk / "keys" / signed.domain).iterdir()) == sorted(
         f"{each}.key" for each in (old, new)
@@ -393,7 +355,7 @@ def test_no_key_is_published_when_the_disk_of_the_private_keys_is_full(signed: S
         names = [name for _, sets in route53.zones.values() for name, kind in sets if kind == "TXT"]
         assert not [name for name in names if name.endswith(f".{signed.domain}.")]
         (private / "ballast").unlink()
-        selector = signed.until_last_is("active")
+        (selector,) = signed.until_stages("active")
         assert signed.write()[0] == selector
     finally:
         subprocess.run(["umount", "--lazy", private], check=True)
