@@ -13,7 +13,6 @@ import smtplib
 import sqlite3
 import subprocess
 import sys
-import tempfile
 import time
 from base64 import b64encode
 from collections import Counter
@@ -34,43 +33,21 @@ import dns.zone
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
-from conftest import free_port
 from servers_bind import PRIMARY, RECURSIVE, SECONDARY, Bind
 from servers_dns import serve_dns
-from servers_dovecot import PASSWORD, Dovecot, wait_until_listening
+from servers_dovecot import PASSWORD, Dovecot
+from servers_mailway import AUTHSERV_ID, RECEIVER, running_verifier
 from servers_opendkim import OpenDkim
 from servers_postfix import Postfix, postfix_folder
 from servers_route53 import Route53
 from servers_rspamd import MAP, Rspamd
 
-RECEIVER = "receiver.test"
-AUTHSERV_ID = f"mx.{RECEIVER}"
 PASSPHRASE = "correct horse"  # noqa: S105 - of keys that are gone after the test
 """What the private keys are encrypted with at rest."""
 SESSION_MAILS = 4
 """Mails that one held SMTP session hands in: a signer may go on with its old key until the session ends."""
 _P = re.compile(rb";\s*p=([A-Za-z0-9+/=]*)")
 _WORD = re.compile(r"dkim=(\w+)")
-_VERIFIER = """
-Syslog no
-Mode v
-UserID root
-Background no
-AutoRestart no
-AuthservID {id}
-AlwaysAddARHeader yes
-ResolverConfiguration {folder}/unbound.conf
-Socket inet:{port}@127.0.0.1
-PidFile {folder}/pid
-"""
-_UNBOUND = """
-server:
-  module-config: "iterator"
-  do-not-query-localhost: no
-  cache-max-ttl: 0
-  cache-max-negative-ttl: 0
-  local-zone: "test." nodefault
-"""
 _CONFIGURATION = """
 [store]
 url = "sqlite:///{folder}/store.db"
@@ -464,24 +441,6 @@ def _arrived(mail: bytes) -> Arrived:
 
 
 @contextmanager
-def running_verifier(zones: Mapping[str, str]) -> Iterator[int]:
-    """Run an OpenDKIM that verifies, and asks for each zone the server that is named; gives its port."""
-    with tempfile.TemporaryDirectory(prefix="dmarcops-verifier-") as name:
-        folder, port = Path(name), free_port()
-        forwards = [f'forward-zone:\n  name: "{zone}."\n  forward-addr: {at}\n' for zone, at in zones.items()]
-        (folder / "unbound.conf").write_text(_UNBOUND + "".join(forwards))
-        (folder / "opendkim.conf").write_text(_VERIFIER.format(id=AUTHSERV_ID, folder=folder, port=port))
-        words = ["setpriv", "--pdeathsig=KILL", "--", "opendkim", "-f", "-x", str(folder / "opendkim.conf")]
-        process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/")
-        try:
-            wait_until_listening(port)
-            yield port
-        finally:
-            process.kill()
-            process.wait()
-
-
-@contextmanager
 def running_postfix(dovecot: Dovecot, verifier: int, signers: Mapping[str, int]) -> Iterator[dict[str, int]]:
     """Run the sending and the receiving side; gives for each signer where mail that it signs is handed in."""
     with postfix_folder() as folder, ExitStack() as stack:
@@ -535,9 +494,7 @@ def running_life(  # noqa: PLR0913 - a server each
         opendkim.start()
         (rspamd.folder / "selectors").touch()
         rspamd.start(MAP)
-        at = f"{PRIMARY}@{bind.port}"
-        zones = {"example.test": at, "provider.test": at, zone: f"127.0.0.1@{route53.dns_port}"}
-        verifier = stack.enter_context(running_verifier(zones))
+        verifier = stack.enter_context(running_verifier(bind, zones={zone: route53.dns_port}))
         milters = {"milter": opendkim.port, "rspamd": rspamd.port}
         ports = stack.enter_context(running_postfix(dovecot, verifier, milters))
         told = (

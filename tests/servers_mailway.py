@@ -9,12 +9,13 @@ import ssl
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from email.utils import formatdate, make_msgid
 from itertools import count
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
@@ -44,8 +45,10 @@ server:
   cache-max-ttl: 0
   cache-max-negative-ttl: 0
   local-zone: "test." nodefault
+"""
+_FORWARD = """
 forward-zone:
-  name: "."
+  name: "{zone}"
   forward-addr: {address}@{port}
 """
 _VERIFIER = """
@@ -135,11 +138,15 @@ def written(recipient: str, *fields: str, author: str = f"news@{DOMAIN}", body: 
 
 
 @contextmanager
-def running_verifier(bind: Bind, host: str = AUTHSERV_ID) -> Iterator[int]:
-    """Run an OpenDKIM that verifies, and give its port."""
+def running_verifier(
+    bind: Bind, host: str = AUTHSERV_ID, *, zones: Mapping[str, int] = MappingProxyType({})
+) -> Iterator[int]:
+    """Run an OpenDKIM that verifies, and give its port; zones that BIND does not have are asked for on other ports."""
     with tempfile.TemporaryDirectory(prefix="dmarcops-verifier-") as name:
         folder, port = Path(name), free_port()
-        (folder / "unbound.conf").write_text(_UNBOUND.format(address=PRIMARY, port=bind.port))
+        forwards = {".": bind.port, **zones}
+        lines = [_FORWARD.format(zone=zone, address=PRIMARY, port=at) for zone, at in forwards.items()]
+        (folder / "unbound.conf").write_text(_UNBOUND + "".join(lines))
         (folder / "opendkim.conf").write_text(_VERIFIER.format(host=host, folder=folder, port=port))
         words = ["setpriv", "--pdeathsig=KILL", "--", "opendkim", "-f", "-x", str(folder / "opendkim.conf")]
         process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/")

@@ -38,6 +38,8 @@ _STRING = re.compile(r'\s*"((?:[^"\\]|\\.)*)"')
 _ZONE = re.compile(r"/2013-04-01/hostedzone/([A-Z0-9]+)(/rrset|/rrsetprotection)?/?")
 _CHANGE = re.compile(r"/2013-04-01/change/(\w+)")
 _STATUS = {"NoSuchChange": 404, "NoSuchHostedZone": 404, "AccessDenied": 403, "InternalFailure": 500}
+_BURST = 52.0
+"""Calls that an account may make at once: 50 (Route 53 developer guide), and what may come faster than it was sent."""
 Sets = dict[tuple[str, str], tuple[int, tuple[str, ...]]]
 """Name and type of record sets, with TTL and values."""
 
@@ -59,7 +61,8 @@ class Route53:
 
     `calls` counts what was asked by name. The next `throttled` calls are throttled, the next `busy` changes meet
     another that is not complete, the next `lost` ones are made and not answered; calls in `denied` are denied always.
-    `negative_ttl` is the TTL of the SOA of all zones.
+    `negative_ttl` is the TTL of the SOA of all zones. With a `rate` the account may make so many calls a second after
+    the first 50, all others are throttled and counted in `refused`.
     """
 
     moto: str
@@ -73,12 +76,16 @@ class Route53:
     denied: set[str] = field(default_factory=set)
     is_pending: bool = False
     negative_ttl: int = 900
+    rate: float = 0
+    refused: int = 0
     changes: dict[str, tuple[str, Sets] | None] = field(default_factory=dict)
     served: dict[str, Sets] = field(default_factory=dict)
     protected: set[tuple[str, str, str]] = field(default_factory=set)
     zones: dict[str, tuple[str, Sets]] = field(default_factory=dict)
     admin: Any = None
     lock: threading.RLock = field(default_factory=threading.RLock)
+    _left: float = 0
+    _at: float = 0
 
     def zone(self, name: str, *, is_private: bool = False, is_delegated: bool = True) -> str:
         """Make a hosted zone; the world is sent to its servers when it is delegated."""
@@ -128,9 +135,23 @@ class Route53:
         self.settle()
         self.throttled = self.busy = self.lost = 0
         self.negative_ttl = 900
+        self.limit(0)
         self.denied.clear()
         self.calls.clear()
         self.batches.clear()
+
+    def limit(self, rate: float) -> None:
+        """Let the account make so many calls a second from now on, and 50 more at once; 0: any number."""
+        self.rate, self.refused, self._left, self._at = rate, 0, _BURST, time.monotonic()
+
+    def _is_too_much(self) -> bool:
+        now = time.monotonic()
+        self._left, self._at = min(_BURST, self._left + (now - self._at) * self.rate), now
+        if self._left < 1:
+            self.refused += 1
+            return True
+        self._left -= 1
+        return False
 
     def answer(self, call: Call) -> tuple[int, bytes] | None:
         """Answer a call; `None` leaves it without an answer."""
@@ -153,6 +174,8 @@ class Route53:
             return "AccessDenied", f"User: test is not authorized to perform: route53:{call}"
         if self.throttled:
             self.throttled -= 1
+            return "Throttling", "Rate exceeded"
+        if self.rate and self._is_too_much():
             return "Throttling", "Rate exceeded"
         if self.busy and call == "ChangeResourceRecordSets":
             self.busy -= 1

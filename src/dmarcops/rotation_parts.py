@@ -256,11 +256,14 @@ def user() -> str:
 
 def domain_key(config: Config, name: str, part: str = "") -> str:
     """Return how a domain is spelled in the configuration."""
-    known = {a_labels(each): each for each in config.names("domains")}
-    key = known.get(a_labels(name))
-    section = config.tables.get("domains", {}).get(key or "")
+    sections = config.tables.get("domains", {})
+    if name in sections:  # as all that are not asked for by a person; looking through all of them for each takes long
+        key: str | None = name
+    else:
+        key = next((each for each in sections if a_labels(each) == a_labels(name)), None)
+    section = sections.get(key or "")
     if key is None or (part and not (isinstance(section, dict) and part in section)):
-        near = nearest(a_labels(name), known)
+        near = nearest(a_labels(name), map(a_labels, sections))
         raise ConfigError(
             f"{config.place}: there is no [domains.{name}{f'.{part}' if part else ''}]",
             hint=f"did you mean {near}?" if near and near != a_labels(name) else "",
