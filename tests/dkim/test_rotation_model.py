@@ -1,11 +1,13 @@
 """
 Rotations in any order of events: ticks, effects, crashes before and after each of them, orders, slow DNS, strays.
 
-What must hold at every moment, whatever happens, is said by the invariants of the machine; at the end of each run the
-world is left alone, and has to come to rest.
+What must hold at every moment, whatever happens, is said by the invariants of the machine, and what a tick may do by
+the oracle; at the end of each run the world is left alone, and has to come to rest.
 """
 
-from dataclasses import replace
+from collections.abc import Iterable
+from contextlib import nullcontext
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
 
 import pytest
@@ -13,10 +15,23 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from dmarcops.dkim.lifecycle import UPCOMING, Orders, Plan, Retirement, Stage, SwitchSigner, Timing
+from dmarcops.dkim.lifecycle import (
+    UPCOMING,
+    Effect,
+    Facts,
+    Key,
+    Orders,
+    Plan,
+    Retirement,
+    Stage,
+    Step,
+    SwitchSigner,
+    Timing,
+)
 from dmarcops.dkim.record import Algorithm, judge
 from dmarcops.errors import IllegalTransition, Refused
-from rotation_world import DAY, HOUR, PLAN, World
+from rotation_oracle import Oracle, Tick
+from rotation_world import DAY, HOUR, PLAN, SERVERS, World
 
 QUEUE = 5 * DAY
 PLANS = (
@@ -34,6 +49,79 @@ PLANS = (
     ),
 )
 GONE = (Stage.RETIRED, Stage.DESTROYED)
+SIGNED = frozenset((Stage.ACTIVE, Stage.VERIFIED, Stage.RETIRING))
+VERDICTS = ("waiting", "inconclusive", "fail")
+OBSTACLES = (
+    "nothing",
+    "start",
+    "start, policy step",
+    "start, policy pending",
+    "start, hold",
+    "start, server behind",
+    "start, resolver behind",
+    "start, dumb server",
+    "start, dumb signer",
+    "stray, dumb server",
+    "start, stray, waiting",
+    "policy step",
+    "hold",
+    "dumb signer",
+    "waiting",
+    "inconclusive",
+    "fail",
+    "reports",
+)
+"""What is not well at a time, each of them a thing that some guard is there for."""
+
+
+@dataclass
+class Watched(World):
+    """A world whose every tick the oracle looks at; signers and servers of it may not answer."""
+
+    oracle: Oracle = field(default_factory=Oracle)
+    dumb: str | None = None
+    """A signer that cannot be asked, or a server that does not answer."""
+    backups: list[tuple[Key, ...]] = field(default_factory=list)
+    """The keys as they were saved before."""
+
+    def facts(self) -> Facts:
+        facts = super().facts()
+        said = {
+            name: {server: None if server == self.dumb else texts for server, texts in answers.items()}
+            for name, answers in facts.authoritative.items()
+        }
+        facts = replace(
+            facts, authoritative=said, signing=tuple(each for each in facts.signing if each.signer != self.dumb)
+        )
+        # More than would be asked for: nothing may rest on it that something was not asked.
+        names = [name for key in self.keys if key.stage is Stage.PUBLISHED for name in self.plan.names(key.selector)]
+        return replace(facts, recursive={name: {"192.0.2.53": self.texts(self.resolver, name)} for name in names})
+
+    def tick(self, orders: Orders | None = None, facts: Facts | None = None) -> Step:
+        facts, before = facts or self.facts(), {key.selector: key for key in self.keys}
+        self.backups = [*self.backups[-5:], self.keys]
+        result = super().tick(orders, facts)
+        after = {key.selector: key for key in self.keys}
+        self.oracle.check(Tick(before, after, facts, self.plan, self.now, orders or Orders()))
+        return result
+
+    def pending(self) -> list[Effect]:
+        """Give what can be done: a signer is never switched to what is not on every server at that moment."""
+        return [
+            effect
+            for effect in super().pending()
+            if not isinstance(effect, SwitchSigner) or self.is_everywhere(self.key(effect.selector))
+        ]
+
+    def is_everywhere(self, key: Key) -> bool:
+        """Whether every server has the record of a key."""
+        return all(zone.get(key.name) == key.record for zone in self.servers.values())
+
+    def run(self, effects: Iterable[Effect] | None = None) -> None:
+        for effect in list(self.pending() if effects is None else effects):
+            super().run([effect])
+            if isinstance(effect, SwitchSigner) and not self.key(effect.selector).pending:
+                self.oracle.forget([key for key in self.keys if key.replaced_by == effect.selector])
 
 
 class Rotations(RuleBasedStateMachine):
@@ -41,7 +129,7 @@ class Rotations(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.world = World()
+        self.world = Watched()
         self.mails: list[tuple[str, datetime]] = []
         """Selector and time of each mail that may still arrive."""
         self.is_slow = False
@@ -88,6 +176,56 @@ class Rotations(RuleBasedStateMachine):
         self.world.now += timedelta(hours=hours)
         self.sign()
 
+    @rule(ticks=st.integers(1, 8), hours=st.sampled_from((1, 13, 30)), obstacles=st.sampled_from(OBSTACLES))
+    def go_well(self, ticks: int, hours: int, obstacles: str) -> None:
+        """Have all be well for a while, but for one thing or two."""
+        world = self.world
+        for _ in range(ticks):
+            self._hinder(obstacles)
+            world.run()
+            world.tick(Orders(start="start" in obstacles))
+            world.run()
+            for server in sorted(world.servers)["server behind" in obstacles :]:
+                self.reach_a_server(sorted(world.servers).index(server))
+            if "resolver behind" not in obstacles:
+                self.reach_the_resolver()
+            self.receive_mail(next((verdict for verdict in VERDICTS if verdict in obstacles), "pass"))
+            self.pass_time(hours)
+        world.holds, world.dumb, world.policy_pending = (), None, False
+
+    def _hinder(self, obstacles: str) -> None:
+        world = self.world
+        if "policy step" in obstacles:
+            world.policy_step = world.now
+        if "policy pending" in obstacles:
+            world.policy_pending = True
+        if "hold" in obstacles:
+            world.holds = ("a person",)
+        if "stray" in obstacles and world.signers:
+            del world.signers[min(world.signers)]
+        if "reports" in obstacles:
+            self.report()
+        if "dumb" in obstacles:
+            world.dumb = world.plan.signers[-1] if "dumb signer" in obstacles else SERVERS[-1]
+
+    @rule(dumb=st.sampled_from((None, None, "mta1", "mta2", *SERVERS)))
+    def answer(self, dumb: str | None) -> None:
+        """Have a signer or a server not answer any more, or all again."""
+        self.world.dumb = dumb
+
+    @precondition(lambda self: any(key.published for key in self.world.keys))
+    @rule(data=st.data(), number=st.integers(0, 1))
+    def lose(self, data: st.DataObject, number: int) -> None:
+        """Have a server fall back behind the publication of a key that nothing signs with."""
+        world = self.world
+        others = [key for key in world.keys if key.published and key.selector not in self.signing()]
+        if others:
+            world.servers[sorted(world.servers)[number]].pop(data.draw(st.sampled_from(others)).name, None)
+
+    def signing(self) -> set[str]:
+        """Give what any signer signs with."""
+        return set(self.world.signers.values())
+
     @rule(number=st.integers(0, 1))
     def reach_a_server(self, number: int) -> None:
         server = sorted(self.world.servers)[number]
@@ -117,7 +255,11 @@ class Rotations(RuleBasedStateMachine):
         """Have a signer come back with a former configuration, or with none."""
         world = self.world
         place = data.draw(st.sampled_from(sorted(world.signers)))
-        former = [key.selector for key in world.keys if key.stage is Stage.RETIRING and key.algorithm is place[2]]
+        former = [
+            key.selector
+            for key in world.keys
+            if key.stage is Stage.RETIRING and key.algorithm is place[2] and world.is_everywhere(key)
+        ]
         selector = data.draw(st.sampled_from([None, *former]))
         if selector is None:
             del world.signers[place]
@@ -163,11 +305,48 @@ class Rotations(RuleBasedStateMachine):
         world.now = now
         assert world.keys == before
 
+    @precondition(lambda self: self.world.backups)
+    @rule(data=st.data())
+    def restore(self, data: st.DataObject) -> None:
+        """Have a store that was restored from a backup: where it is behind the world, nothing may move."""
+        world = self.world
+        keys = data.draw(st.sampled_from(world.backups))
+        other = World(
+            **{each.name: getattr(world, each.name) for each in fields(World)} | {"keys": keys, "asked": set()}
+        )
+        known = {key.selector: key for key in keys}
+        unknown = [x for x in world.signers.values() if x not in known or known[x].stage in UPCOMING]
+        revoked = [
+            key
+            for key in keys
+            if key.stage in SIGNED | {Stage.PUBLISHED} and not key.is_leaked and not key.pending
+            for zone in world.servers.values()
+            if zone.get(key.name, "").endswith("p=")
+        ]
+        is_behind = bool(unknown or revoked)
+        with pytest.raises(Refused, match="the store") if is_behind else nullcontext():
+            other.look()
+
     # --- people ---
 
     @rule()
     def order_a_start(self) -> None:
         self.world.tick(Orders(start=True))
+
+    @precondition(lambda self: any(key.is_signing and not key.pending for key in self.world.keys))
+    @rule(survives=st.booleans(), reached=st.integers(0, 2))
+    def replace_a_leaked_key(self, survives: bool, reached: int) -> None:  # noqa: FBT001 - hypothesis calls it
+        """Have the key that signs leak, and its successor be made and published, on some servers only."""
+        world = self.world
+        leaked = next(key for key in world.keys if key.is_signing and not key.pending)
+        world.tick(Orders(emergency=leaked.selector))
+        for _ in range(2):
+            world.run()
+            world.tick()
+        if survives:
+            world.run()
+        for server in sorted(world.servers)[:reached]:
+            world.servers[server] = dict(world.zone)
 
     @rule()
     def order_a_rollback(self) -> None:
@@ -190,9 +369,12 @@ class Rotations(RuleBasedStateMachine):
     def hold(self, holds: tuple[str, ...]) -> None:
         self.world.holds = holds
 
-    @rule()
-    def step_the_policy(self) -> None:
-        self.world.policy_step = self.world.now
+    @rule(is_pending=st.booleans())
+    def step_the_policy(self, is_pending: bool) -> None:  # noqa: FBT001 - hypothesis calls it
+        """Have a change of the policy begin, or end."""
+        self.world.policy_pending = is_pending
+        if not is_pending:
+            self.world.policy_step = self.world.now
 
     # --- what must hold ---
 
@@ -238,7 +420,7 @@ class Rotations(RuleBasedStateMachine):
     def teardown(self) -> None:
         """Leave the world alone: all comes to rest, with one key that signs and is verified."""
         world = self.world
-        world.holds, world.policy_step = (), None
+        world.holds, world.policy_step, world.policy_pending, world.dumb = (), None, False, None
         world.evidence.clear()
         world.plan = replace(
             world.plan, timing=replace(world.plan.timing, rotate_every=1000 * DAY, heed_reports=False), standby=False
