@@ -247,7 +247,7 @@ def _check_retirement(oracle: Oracle, former: Key, key: Key, tick: Tick) -> None
     assert signing.stage is Stage.VERIFIED
     timing, facts = tick.plan.timing, tick.facts
     last = max(former.since, facts.last_signed.get(key.selector, former.since))
-    assert tick.now >= oracle.relieved[key.selector] + timing.retire_after
+    assert tick.now >= oracle.relieved.get(key.selector, tick.now) + timing.retire_after
     assert tick.now >= last + timing.queue_lifetime + timing.queue_margin
     if timing.heed_reports and facts.reported_until is not None:
         shown = max(former.since, facts.last_reported.get(key.selector, former.since))

@@ -6,7 +6,7 @@ the oracle; at the end of each run the world is left alone, and has to come to r
 """
 
 from collections.abc import Iterable
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
 
@@ -33,11 +33,16 @@ from dmarcops.errors import IllegalTransition, Refused
 from rotation_oracle import Oracle, Tick
 from rotation_world import DAY, HOUR, PLAN, SERVERS, World
 
-QUEUE = 5 * DAY
+QUEUE, NOW = 5 * DAY, timedelta()
+HOURS = st.sampled_from((0.01, 1, 13, 30))
 PLANS = (
     replace(PLAN, algorithms=(Algorithm.ED25519,), timing=Timing()),
-    # Hardly any floor under the old key's time, so that only what is known of its mail keeps it.
-    replace(PLAN, algorithms=(Algorithm.ED25519,), timing=Timing(retire_after=HOUR, heed_reports=False)),
+    # No time is waited for but that of mail and of resolvers, so that only what is known keeps a key.
+    replace(
+        PLAN,
+        algorithms=(Algorithm.ED25519,),
+        timing=Timing(propagation=NOW, jitter=NOW, retire_after=NOW, revoked_for=NOW, heed_reports=False),
+    ),
     replace(PLAN, algorithms=(Algorithm.ED25519,), timing=Timing(rotate_every=4 * DAY), standby=True),
     Plan(
         domain="example.com",
@@ -52,24 +57,25 @@ GONE = (Stage.RETIRED, Stage.DESTROYED)
 SIGNED = frozenset((Stage.ACTIVE, Stage.VERIFIED, Stage.RETIRING))
 VERDICTS = ("waiting", "inconclusive", "fail")
 OBSTACLES = (
-    "nothing",
-    "start",
-    "start, policy step",
-    "start, policy pending",
-    "start, hold",
-    "start, server behind",
-    "start, resolver behind",
-    "start, dumb server",
-    "start, dumb signer",
-    "stray, dumb server",
-    "start, stray, waiting",
     "policy step",
+    "policy pending",
     "hold",
+    "server behind",
+    "resolver behind",
+    "dumb server",
     "dumb signer",
+    "dumb servers",
+    "stray, dumb server",
+    "stray, waiting",
+    "stray, dumb signer",
     "waiting",
     "inconclusive",
     "fail",
     "reports",
+    "lost",
+    "flicker",
+    "rollback",
+    "rollback, lost",
 )
 """What is not well at a time, each of them a thing that some guard is there for."""
 
@@ -80,7 +86,7 @@ class Watched(World):
 
     oracle: Oracle = field(default_factory=Oracle)
     dumb: str | None = None
-    """A signer that cannot be asked, or a server that does not answer."""
+    """A signer that cannot be asked, or a server that does not answer, or `all` servers."""
     backups: list[tuple[Key, ...]] = field(default_factory=list)
     """The keys as they were saved before."""
 
@@ -89,6 +95,7 @@ class Watched(World):
         said = {
             name: {server: None if server == self.dumb else texts for server, texts in answers.items()}
             for name, answers in facts.authoritative.items()
+            if self.dumb != "all"
         }
         facts = replace(
             facts, authoritative=said, signing=tuple(each for each in facts.signing if each.signer != self.dumb)
@@ -176,14 +183,32 @@ class Rotations(RuleBasedStateMachine):
         self.world.now += timedelta(hours=hours)
         self.sign()
 
-    @rule(ticks=st.integers(1, 8), hours=st.sampled_from((1, 13, 30)), obstacles=st.sampled_from(OBSTACLES))
-    def go_well(self, ticks: int, hours: int, obstacles: str) -> None:
-        """Have all be well for a while, but for one thing or two."""
+    @rule(ticks=st.integers(1, 8), hours=HOURS, is_ordered=st.booleans())
+    def go_well(self, ticks: int, hours: float, is_ordered: bool) -> None:  # noqa: FBT001 - hypothesis calls it
+        """Have all be well for a while."""
+        self.live(ticks, hours, "start" if is_ordered else "")
+
+    @rule(well=st.integers(0, 5), ticks=st.integers(1, 6), hours=HOURS, obstacle=st.sampled_from(OBSTACLES))
+    def go_wrong(self, well: int, ticks: int, hours: float, obstacle: str) -> None:
+        """Have all be well for a while, and then all but one thing."""
+        self.live(well, hours, "")
+        self.live(ticks, hours, obstacle)
+
+    @rule(well=st.integers(0, 5), ticks=st.integers(1, 6), hours=HOURS, obstacle=st.sampled_from(OBSTACLES))
+    def rotate_wrong(self, well: int, ticks: int, hours: float, obstacle: str) -> None:
+        """Have the same while a rotation was ordered."""
+        self.live(well, hours, "start")
+        self.live(ticks, hours, f"start, {obstacle}")
+
+    def live(self, ticks: int, hours: float, obstacles: str) -> None:
+        """Tick and let time pass, with something in the way."""
         world = self.world
-        for _ in range(ticks):
-            self._hinder(obstacles)
+        for number in range(ticks):
+            self._hinder(obstacles, number)
             world.run()
-            world.tick(Orders(start="start" in obstacles))
+            orders = Orders(start="start" in obstacles, rollback="rollback" in obstacles and not number)
+            with suppress(Refused) if orders.rollback else nullcontext():
+                world.tick(orders)
             world.run()
             for server in sorted(world.servers)["server behind" in obstacles :]:
                 self.reach_a_server(sorted(world.servers).index(server))
@@ -193,7 +218,7 @@ class Rotations(RuleBasedStateMachine):
             self.pass_time(hours)
         world.holds, world.dumb, world.policy_pending = (), None, False
 
-    def _hinder(self, obstacles: str) -> None:
+    def _hinder(self, obstacles: str, number: int) -> None:
         world = self.world
         if "policy step" in obstacles:
             world.policy_step = world.now
@@ -206,9 +231,13 @@ class Rotations(RuleBasedStateMachine):
         if "reports" in obstacles:
             self.report()
         if "dumb" in obstacles:
-            world.dumb = world.plan.signers[-1] if "dumb signer" in obstacles else SERVERS[-1]
+            world.dumb = {"dumb signer": world.plan.signers[-1], "dumb server": SERVERS[-1]}.get(obstacles[-11:], "all")
+        if "lost" in obstacles or ("flicker" in obstacles and number % 2 == 0):
+            for key in world.keys:
+                if key.published and key.selector not in self.signing():
+                    world.servers[min(world.servers)].pop(key.name, None)
 
-    @rule(dumb=st.sampled_from((None, None, "mta1", "mta2", *SERVERS)))
+    @rule(dumb=st.sampled_from((None, None, "mta1", "mta2", *SERVERS, "all")))
     def answer(self, dumb: str | None) -> None:
         """Have a signer or a server not answer any more, or all again."""
         self.world.dumb = dumb
