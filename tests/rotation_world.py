@@ -89,7 +89,7 @@ class World:
         names = names_to_ask(self.keys, self.plan)
         self.asked.update(name for name in names if self._canonical(name) not in self.zone)
         authoritative = {
-            name: {server: self._texts(zone, name) for server, zone in self.servers.items()} for name in names
+            name: {server: self.texts(zone, name) for server, zone in self.servers.items()} for name in names
         }
         facts = Facts(
             authoritative=authoritative,
@@ -110,7 +110,7 @@ class World:
             holds=self.holds,
         )
         resolved = names_to_resolve(self.keys, facts, self.plan, self.now)
-        return replace(facts, recursive={name: {"192.0.2.53": self._texts(self.resolver, name)} for name in resolved})
+        return replace(facts, recursive={name: {"192.0.2.53": self.texts(self.resolver, name)} for name in resolved})
 
     def _canonical(self, name: str) -> str:
         """Follow the CNAME of an alias's selector to that of the domain."""
@@ -118,7 +118,8 @@ class World:
             name = name.replace(f"._domainkey.{alias}", f"._domainkey.{self.plan.domain}")
         return name
 
-    def _texts(self, zone: dict[str, str], name: str) -> tuple[bytes, ...]:
+    def texts(self, zone: dict[str, str], name: str) -> tuple[bytes, ...]:
+        """Give what is in a zone at a name, or where that leads to."""
         name = self._canonical(name)
         return (zone[name].encode(),) if name in zone else ()
 

@@ -1,11 +1,13 @@
 """
 Rotations in any order of events: ticks, effects, crashes before and after each of them, orders, slow DNS, strays.
 
-What must hold at every moment, whatever happens, is said by the invariants of the machine; at the end of each run the
-world is left alone, and has to come to rest.
+What must hold at every moment, whatever happens, is said by the invariants of the machine, and what a tick may do by
+the oracle; at the end of each run the world is left alone, and has to come to rest.
 """
 
-from dataclasses import replace
+from collections.abc import Iterable
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
 
 import pytest
@@ -13,16 +15,34 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from dmarcops.dkim.lifecycle import UPCOMING, Orders, Plan, Retirement, Stage, SwitchSigner, Timing
+from dmarcops.dkim.lifecycle import (
+    UPCOMING,
+    Effect,
+    Facts,
+    Key,
+    Orders,
+    Plan,
+    Retirement,
+    Stage,
+    Step,
+    SwitchSigner,
+    Timing,
+)
 from dmarcops.dkim.record import Algorithm, judge
 from dmarcops.errors import IllegalTransition, Refused
-from rotation_world import DAY, HOUR, PLAN, World
+from rotation_oracle import Oracle, Tick
+from rotation_world import DAY, HOUR, PLAN, SERVERS, World
 
-QUEUE = 5 * DAY
+QUEUE, NOW = 5 * DAY, timedelta()
+HOURS = st.sampled_from((0.01, 1, 13, 30))
 PLANS = (
     replace(PLAN, algorithms=(Algorithm.ED25519,), timing=Timing()),
-    # Hardly any floor under the old key's time, so that only what is known of its mail keeps it.
-    replace(PLAN, algorithms=(Algorithm.ED25519,), timing=Timing(retire_after=HOUR, heed_reports=False)),
+    # No time is waited for but that of mail and of resolvers, so that only what is known keeps a key.
+    replace(
+        PLAN,
+        algorithms=(Algorithm.ED25519,),
+        timing=Timing(propagation=NOW, jitter=NOW, retire_after=NOW, revoked_for=NOW, heed_reports=False),
+    ),
     replace(PLAN, algorithms=(Algorithm.ED25519,), timing=Timing(rotate_every=4 * DAY), standby=True),
     Plan(
         domain="example.com",
@@ -34,6 +54,81 @@ PLANS = (
     ),
 )
 GONE = (Stage.RETIRED, Stage.DESTROYED)
+SIGNED = frozenset((Stage.ACTIVE, Stage.VERIFIED, Stage.RETIRING))
+VERDICTS = ("waiting", "inconclusive", "fail")
+OBSTACLES = (
+    "policy step",
+    "policy pending",
+    "hold",
+    "server behind",
+    "resolver behind",
+    "dumb server",
+    "dumb signer",
+    "dumb servers",
+    "stray, dumb server",
+    "stray, waiting",
+    "stray, dumb signer",
+    "waiting",
+    "inconclusive",
+    "fail",
+    "reports",
+    "lost",
+    "flicker",
+    "rollback",
+    "rollback, lost",
+)
+"""What is not well at a time, each of them a thing that some guard is there for."""
+
+
+@dataclass
+class Watched(World):
+    """A world whose every tick the oracle looks at; signers and servers of it may not answer."""
+
+    oracle: Oracle = field(default_factory=Oracle)
+    dumb: str | None = None
+    """A signer that cannot be asked, or a server that does not answer, or `all` servers."""
+    backups: list[tuple[Key, ...]] = field(default_factory=list)
+    """The keys as they were saved before."""
+
+    def facts(self) -> Facts:
+        facts = super().facts()
+        said = {
+            name: {server: None if server == self.dumb else texts for server, texts in answers.items()}
+            for name, answers in facts.authoritative.items()
+            if self.dumb != "all"
+        }
+        facts = replace(
+            facts, authoritative=said, signing=tuple(each for each in facts.signing if each.signer != self.dumb)
+        )
+        # More than would be asked for: nothing may rest on it that something was not asked.
+        names = [name for key in self.keys if key.stage is Stage.PUBLISHED for name in self.plan.names(key.selector)]
+        return replace(facts, recursive={name: {"192.0.2.53": self.texts(self.resolver, name)} for name in names})
+
+    def tick(self, orders: Orders | None = None, facts: Facts | None = None) -> Step:
+        facts, before = facts or self.facts(), {key.selector: key for key in self.keys}
+        self.backups = [*self.backups[-5:], self.keys]
+        result = super().tick(orders, facts)
+        after = {key.selector: key for key in self.keys}
+        self.oracle.check(Tick(before, after, facts, self.plan, self.now, orders or Orders()))
+        return result
+
+    def pending(self) -> list[Effect]:
+        """Give what can be done: a signer is never switched to what is not on every server at that moment."""
+        return [
+            effect
+            for effect in super().pending()
+            if not isinstance(effect, SwitchSigner) or self.is_everywhere(self.key(effect.selector))
+        ]
+
+    def is_everywhere(self, key: Key) -> bool:
+        """Whether every server has the record of a key."""
+        return all(zone.get(key.name) == key.record for zone in self.servers.values())
+
+    def run(self, effects: Iterable[Effect] | None = None) -> None:
+        for effect in list(self.pending() if effects is None else effects):
+            super().run([effect])
+            if isinstance(effect, SwitchSigner) and not self.key(effect.selector).pending:
+                self.oracle.forget([key for key in self.keys if key.replaced_by == effect.selector])
 
 
 class Rotations(RuleBasedStateMachine):
@@ -41,7 +136,7 @@ class Rotations(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.world = World()
+        self.world = Watched()
         self.mails: list[tuple[str, datetime]] = []
         """Selector and time of each mail that may still arrive."""
         self.is_slow = False
@@ -88,6 +183,78 @@ class Rotations(RuleBasedStateMachine):
         self.world.now += timedelta(hours=hours)
         self.sign()
 
+    @rule(ticks=st.integers(1, 8), hours=HOURS, is_ordered=st.booleans())
+    def go_well(self, ticks: int, hours: float, is_ordered: bool) -> None:  # noqa: FBT001 - hypothesis calls it
+        """Have all be well for a while."""
+        self.live(ticks, hours, "start" if is_ordered else "")
+
+    @rule(well=st.integers(0, 5), ticks=st.integers(1, 6), hours=HOURS, obstacle=st.sampled_from(OBSTACLES))
+    def go_wrong(self, well: int, ticks: int, hours: float, obstacle: str) -> None:
+        """Have all be well for a while, and then all but one thing."""
+        self.live(well, hours, "")
+        self.live(ticks, hours, obstacle)
+
+    @rule(well=st.integers(0, 5), ticks=st.integers(1, 6), hours=HOURS, obstacle=st.sampled_from(OBSTACLES))
+    def rotate_wrong(self, well: int, ticks: int, hours: float, obstacle: str) -> None:
+        """Have the same while a rotation was ordered."""
+        self.live(well, hours, "start")
+        self.live(ticks, hours, f"start, {obstacle}")
+
+    def live(self, ticks: int, hours: float, obstacles: str) -> None:
+        """Tick and let time pass, with something in the way."""
+        world = self.world
+        for number in range(ticks):
+            self._hinder(obstacles, number)
+            world.run()
+            orders = Orders(start="start" in obstacles, rollback="rollback" in obstacles and not number)
+            with suppress(Refused) if orders.rollback else nullcontext():
+                world.tick(orders)
+            world.run()
+            for server in sorted(world.servers)["server behind" in obstacles :]:
+                self.reach_a_server(sorted(world.servers).index(server))
+            if "resolver behind" not in obstacles:
+                self.reach_the_resolver()
+            self.receive_mail(next((verdict for verdict in VERDICTS if verdict in obstacles), "pass"))
+            self.pass_time(hours)
+        world.holds, world.dumb, world.policy_pending = (), None, False
+
+    def _hinder(self, obstacles: str, number: int) -> None:
+        world = self.world
+        if "policy step" in obstacles:
+            world.policy_step = world.now
+        if "policy pending" in obstacles:
+            world.policy_pending = True
+        if "hold" in obstacles:
+            world.holds = ("a person",)
+        if "stray" in obstacles and world.signers:
+            del world.signers[min(world.signers)]
+        if "reports" in obstacles:
+            self.report()
+        if "dumb" in obstacles:
+            world.dumb = {"dumb signer": world.plan.signers[-1], "dumb server": SERVERS[-1]}.get(obstacles[-11:], "all")
+        if "lost" in obstacles or ("flicker" in obstacles and number % 2 == 0):
+            for key in world.keys:
+                if key.published and key.selector not in self.signing():
+                    world.servers[min(world.servers)].pop(key.name, None)
+
+    @rule(dumb=st.sampled_from((None, None, "mta1", "mta2", *SERVERS, "all")))
+    def answer(self, dumb: str | None) -> None:
+        """Have a signer or a server not answer any more, or all again."""
+        self.world.dumb = dumb
+
+    @precondition(lambda self: any(key.published for key in self.world.keys))
+    @rule(data=st.data(), number=st.integers(0, 1))
+    def lose(self, data: st.DataObject, number: int) -> None:
+        """Have a server fall back behind the publication of a key that nothing signs with."""
+        world = self.world
+        others = [key for key in world.keys if key.published and key.selector not in self.signing()]
+        if others:
+            world.servers[sorted(world.servers)[number]].pop(data.draw(st.sampled_from(others)).name, None)
+
+    def signing(self) -> set[str]:
+        """Give what any signer signs with."""
+        return set(self.world.signers.values())
+
     @rule(number=st.integers(0, 1))
     def reach_a_server(self, number: int) -> None:
         server = sorted(self.world.servers)[number]
@@ -117,7 +284,11 @@ class Rotations(RuleBasedStateMachine):
         """Have a signer come back with a former configuration, or with none."""
         world = self.world
         place = data.draw(st.sampled_from(sorted(world.signers)))
-        former = [key.selector for key in world.keys if key.stage is Stage.RETIRING and key.algorithm is place[2]]
+        former = [
+            key.selector
+            for key in world.keys
+            if key.stage is Stage.RETIRING and key.algorithm is place[2] and world.is_everywhere(key)
+        ]
         selector = data.draw(st.sampled_from([None, *former]))
         if selector is None:
             del world.signers[place]
@@ -163,11 +334,48 @@ class Rotations(RuleBasedStateMachine):
         world.now = now
         assert world.keys == before
 
+    @precondition(lambda self: self.world.backups)
+    @rule(data=st.data())
+    def restore(self, data: st.DataObject) -> None:
+        """Have a store that was restored from a backup: where it is behind the world, nothing may move."""
+        world = self.world
+        keys = data.draw(st.sampled_from(world.backups))
+        other = World(
+            **{each.name: getattr(world, each.name) for each in fields(World)} | {"keys": keys, "asked": set()}
+        )
+        known = {key.selector: key for key in keys}
+        unknown = [x for x in world.signers.values() if x not in known or known[x].stage in UPCOMING]
+        revoked = [
+            key
+            for key in keys
+            if key.stage in SIGNED | {Stage.PUBLISHED} and not key.is_leaked and not key.pending
+            for zone in world.servers.values()
+            if zone.get(key.name, "").endswith("p=")
+        ]
+        is_behind = bool(unknown or revoked)
+        with pytest.raises(Refused, match="the store") if is_behind else nullcontext():
+            other.look()
+
     # --- people ---
 
     @rule()
     def order_a_start(self) -> None:
         self.world.tick(Orders(start=True))
+
+    @precondition(lambda self: any(key.is_signing and not key.pending for key in self.world.keys))
+    @rule(survives=st.booleans(), reached=st.integers(0, 2))
+    def replace_a_leaked_key(self, survives: bool, reached: int) -> None:  # noqa: FBT001 - hypothesis calls it
+        """Have the key that signs leak, and its successor be made and published, on some servers only."""
+        world = self.world
+        leaked = next(key for key in world.keys if key.is_signing and not key.pending)
+        world.tick(Orders(emergency=leaked.selector))
+        for _ in range(2):
+            world.run()
+            world.tick()
+        if survives:
+            world.run()
+        for server in sorted(world.servers)[:reached]:
+            world.servers[server] = dict(world.zone)
 
     @rule()
     def order_a_rollback(self) -> None:
@@ -190,9 +398,12 @@ class Rotations(RuleBasedStateMachine):
     def hold(self, holds: tuple[str, ...]) -> None:
         self.world.holds = holds
 
-    @rule()
-    def step_the_policy(self) -> None:
-        self.world.policy_step = self.world.now
+    @rule(is_pending=st.booleans())
+    def step_the_policy(self, is_pending: bool) -> None:  # noqa: FBT001 - hypothesis calls it
+        """Have a change of the policy begin, or end."""
+        self.world.policy_pending = is_pending
+        if not is_pending:
+            self.world.policy_step = self.world.now
 
     # --- what must hold ---
 
@@ -238,7 +449,7 @@ class Rotations(RuleBasedStateMachine):
     def teardown(self) -> None:
         """Leave the world alone: all comes to rest, with one key that signs and is verified."""
         world = self.world
-        world.holds, world.policy_step = (), None
+        world.holds, world.policy_step, world.policy_pending, world.dumb = (), None, False, None
         world.evidence.clear()
         world.plan = replace(
             world.plan, timing=replace(world.plan.timing, rotate_every=1000 * DAY, heed_reports=False), standby=False

@@ -39,7 +39,7 @@ class Boundaries:
     def __init__(self, file: Path, domains: Sequence[str]) -> None:
         self._file, self._domains = file, domains
         self._known = set(file.read_text().splitlines()) if file.exists() else set()
-        self._effect = ""
+        self._effect, self._deeds = "", 0
 
     def around(self, name: str, call: Callable[..., Any], label: Callable[..., str]) -> Callable[..., Any]:
         """Put a boundary before and one after a call."""
@@ -48,7 +48,7 @@ class Boundaries:
         def bounded(*arguments: Any, **named: Any) -> Any:  # noqa: ANN401 - whatever it takes
             what = f"{name} {label(*arguments, **named)}"
             self._cross(f"before {what}")
-            self._effect = what
+            self._effect, self._deeds = what, 0
             try:
                 answer = call(*arguments, **named)
             finally:
@@ -64,9 +64,9 @@ class Boundaries:
             return
         if event == "open" and not (isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR)):
             return
-        where = " ".join(os.path.basename(os.fsdecode(x)) for x in arguments[:2] if isinstance(x, (str, bytes, Path)))  # noqa: PTH119
+        self._deeds += 1
         effect, self._effect = self._effect, ""
-        self._cross(f"{event} {where} in {effect}")
+        self._cross(f"{event} {self._deeds} in {effect}")
         self._effect = effect
 
     def _cross(self, label: str) -> None:
