@@ -74,14 +74,12 @@ def ingest(store: Store, lookers: "Lookers", *, folder: Path, progress: "Progres
         progress: Is told of each message that is done.
     """
     from dmarcops.flows.ingest import Ingest
-    from dmarcops.flows.lookers import collect_seldom
     from dmarcops.flows.rules import Rules
     from dmarcops.report.align import suffix_list
     from dmarcops.report.limits import Limits
     from dmarcops.report.redact import Redactor
     from dmarcops.store.address_key import address_key
 
-    collect_seldom()
     return Ingest(
         store=store,
         lookers=lookers,

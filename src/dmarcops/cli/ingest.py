@@ -61,6 +61,9 @@ def ingest(
     """
     if paths and watch:
         raise ConfigError("--watch follows mailboxes, not paths", hint="leave the paths out, or leave --watch out")
+    from dmarcops.flows.lookers import collect_seldom
+
+    collect_seldom()
     if not paths:
         from dmarcops.cli.mailboxes import follow, look_once
 

@@ -178,11 +178,10 @@ def _end_after(parent: BaseProcess) -> None:
 
 def collect_seldom() -> None:
     """
-    Make this process look for garbage in cycles less often, and no more among what is loaded already.
+    Make this process look for garbage in cycles less often.
 
     Reports are many small objects and hardly a cycle: what the default spends on the search is a tenth of an ingest.
     """
-    gc.freeze()
     gc.set_threshold(*_COLLECT_AFTER)
 
 
