@@ -9,9 +9,9 @@ from dmarcops.domains import suffix_list
 from dmarcops.flows.advance import Stepped, Stepping
 from dmarcops.flows.policy import Governed, Outlook, Policies
 from dmarcops.flows.policy_sign import Word, resume, sign_step
+from dmarcops.policy.answers import text_of
 from dmarcops.policy.evidence import SourceKind
 from dmarcops.policy.gates import Thresholds
-from dmarcops.policy.journal import text_of
 from dmarcops.policy.proof import Ring
 from dmarcops.policy.record import Policy
 from dmarcops.policy.rules import Rules, Step

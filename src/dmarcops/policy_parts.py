@@ -115,19 +115,6 @@ class PolicyParts:
         return Stepping(policies=self.policies(), who=user())
 
 
-def domains(config: Config, asked: Sequence[str]) -> tuple[str, ...]:
-    """
-    Give the domains whose policy is stepped: those that are asked for, or all with a `[domains.X.policy]`.
-
-    Raises:
-        ConfigError: One that is asked for is not configured.
-    """
-    if asked:
-        return tuple(dict.fromkeys(domain_key(config, name, "policy") for name in asked))
-    sections = config.tables.get("domains", {})
-    return tuple(name for name, table in sections.items() if isinstance(table, dict) and "policy" in table)
-
-
 def _private_text(path: Path) -> bytes:
     try:
         if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):

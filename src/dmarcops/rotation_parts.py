@@ -233,17 +233,22 @@ class Parts:
         return import_module(f"dmarcops.{section}.{self.config.kind(section, name, wiring.adapters(section))}")
 
 
-def domains(config: Config, asked: Sequence[str]) -> tuple[str, ...]:
+def domains(config: Config, asked: Sequence[str], *, part: str = "dkim") -> tuple[str, ...]:
     """
-    Give the domains whose keys are rotated: those that are asked for, or all with a `[domains.X.dkim]`.
+    Give the domains that are asked for, or all that have a part.
+
+    Args:
+        config: What the user configured.
+        asked: The domains; none for all.
+        part: `dkim`, where keys are rotated, or `policy`, where it is stepped: the `[domains.X.PART]` that they have.
 
     Raises:
         ConfigError: One that is asked for is not configured.
     """
     if asked:
-        return tuple(dict.fromkeys(domain_key(config, name, "dkim") for name in asked))
+        return tuple(dict.fromkeys(domain_key(config, name, part) for name in asked))
     sections = config.tables.get("domains", {})
-    return tuple(name for name, table in sections.items() if isinstance(table, dict) and "dkim" in table)
+    return tuple(name for name, table in sections.items() if isinstance(table, dict) and part in table)
 
 
 def user() -> str:

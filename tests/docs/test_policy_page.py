@@ -15,8 +15,8 @@ from dmarcops.policy.record import Policy
 from dmarcops.policy.rules import DEFAULT_SCHEDULE
 from dmarcops.policy.rungs import RUNGS, RungName, Tags, example
 from dmarcops.policy.stepper import Decision
-from dmarcops.policy_parts import PolicyParts, domains
-from dmarcops.rotation_parts import Parts
+from dmarcops.policy_parts import PolicyParts
+from dmarcops.rotation_parts import Parts, domains
 from dmarcops.store.engine import Store
 from policy_world import World
 
@@ -43,7 +43,7 @@ def test_an_example_is_what_the_program_takes(text: str, tmp_path: Path) -> None
     file.write_text(text.replace(f'signing_key = "{key}"', ""))
     with Store.open(f"sqlite:///{tmp_path}/store.db") as store:
         parts = PolicyParts(Parts(config.load(file, environ={}), store, print))
-        governed = {name: parts.governed(name) for name in domains(parts.config, ())}
+        governed = {name: parts.governed(name) for name in domains(parts.config, (), part="policy")}
         parts.ring()
     assert set(governed) == set(tables.get("domains", {}))
     if "example.net" in governed:

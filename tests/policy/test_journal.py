@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dmarcops.policy.journal import Change, Kind, octets_of, standing, text_of, under_way, undoable
+from dmarcops.policy.answers import octets_of, text_of
+from dmarcops.policy.journal import Change, Kind, standing, under_way, undoable
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 

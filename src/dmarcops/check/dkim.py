@@ -13,7 +13,7 @@ from dmarcops.check.findings import Area, Ask, Code, Finding, found
 from dmarcops.dkim.record import Finding as Judgement
 from dmarcops.dkim.record import Outcome, Record, compare, judge, key_bits, parse_record, record_name
 from dmarcops.errors import BadInput
-from dmarcops.policy.answers import AnswerKind
+from dmarcops.policy.answers import AnswerKind, octets_of
 
 GOOD_BITS = 2048
 """Bits that signers should have (RFC 8301 section 3.2)."""
@@ -81,7 +81,7 @@ def check_selector(domain: str, selector: Selector, ask: Ask) -> tuple[KeyState,
     """Say what DNS has at a selector of a domain, and what is wrong with it."""
     at = record_name(selector.name, domain)
     answer = ask(at, "TXT")
-    texts = None if answer.kind is AnswerKind.TEMPERROR else [text.encode("latin-1") for text in answer.texts]
+    texts = None if answer.kind is AnswerKind.TEMPERROR else [*map(octets_of, answer.texts)]
     judged = compare(texts, selector.ours.encode()) if selector.ours else judge(texts)
     bits = _bits(judged.record)
     state = KeyState(

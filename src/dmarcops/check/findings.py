@@ -6,11 +6,11 @@ What is found in a DMARC record has the codes of `policy.lint`, after `dmarc-`.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import Enum, StrEnum
-from typing import Any, Self
+from enum import StrEnum
+from typing import Any
 
 from dmarcops.policy.answers import Answer
-from dmarcops.policy.lint import Severity
+from dmarcops.policy.lint import Coded, Severity
 
 Ask = Callable[[str, str], Answer]
 """Asks for the records of a type at a name; those of TXT with their strings joined, others as in a master file."""
@@ -34,24 +34,8 @@ class Area(StrEnum):
 _ERROR, _WARNING, _NOTE = Severity.ERROR, Severity.WARNING, Severity.NOTE
 
 
-class Code(Enum):
-    """All that is found outside of DMARC records; the value is the stable code, which begins with the area's name."""
-
-    code: str
-    """The stable name."""
-    severity: Severity
-    """How much it matters."""
-    section: str
-    """Where a standard says so."""
-    text: str
-    """What it means, for a person."""
-
-    def __new__(cls, code: str, severity: Severity, section: str, text: str) -> Self:
-        """Make a member whose value is its code."""
-        member = object.__new__(cls)
-        member._value_ = code
-        member.code, member.severity, member.section, member.text = code, severity, section, text
-        return member
+class Code(Coded):
+    """All that is found outside of DMARC records; a code begins with the area's name."""
 
     SPF_MISSING = "spf-missing", _WARNING, "RFC 7208 section 4.5", "no SPF record: nobody is authorised, nobody denied"
     SPF_SEVERAL = "spf-several", _ERROR, "RFC 7208 section 4.5", "several SPF records at one name: a permanent error"

@@ -17,7 +17,7 @@ from dmarcops.errors import ConfigError, DmarcopsError, NotEnoughEvidence, Store
 
 if TYPE_CHECKING:
     from dmarcops.flows.advance import Stepped
-    from dmarcops.flows.policy import Governed
+    from dmarcops.flows.policy import Governed, Outlook
     from dmarcops.flows.policy_sign import Word
     from dmarcops.policy.signoff import Signoff
     from dmarcops.policy_parts import PolicyParts
@@ -64,15 +64,11 @@ def status(context: typer.Context, domains: _Domains = None, *, form: FormatOpti
 def plan(context: typer.Context, domains: _Domains = None, *, form: FormatOption = Format.TABLE) -> None:
     """Show the schedule, every gate with its figure, and which mail each rung would have touched."""
     from dmarcops.cli.policy_plan import plan_lines
-    from dmarcops.flows.policy_sign import show as keep_shown
 
     unusable: _Unusable = {}
     with opened_store(context) as store:
         parts = _parts(context, store)
-        policies, governed = parts.policies(), list(_governed(parts, domains, unusable))
-        parts.name_sources(governed)
-        outlooks = policies.look(governed)
-        keep_shown(policies, outlooks)
+        outlooks = _to_be_signed(parts, domains, unusable)
     if form is Format.JSON:
         _print_json([each.as_json() for each in outlooks], domains)
     elif form is Format.CSV:
@@ -98,17 +94,13 @@ def report(
 ) -> None:
     """Write the sign-off report of a domain, or one report of several, to be read and signed by people."""
     from dmarcops.flows.policy_report import fleet_of, report_of
-    from dmarcops.flows.policy_sign import show as keep_shown
     from dmarcops.policy.signoff_report import SignoffReport
 
     rendered = _renderer(out)
     unusable: _Unusable = {}
     with opened_store(context) as store:
         parts = _parts(context, store)
-        policies, governed = parts.policies(), list(_governed(parts, domains, unusable))
-        parts.name_sources(governed)
-        outlooks = policies.look(governed)
-        keep_shown(policies, outlooks)
+        outlooks = _to_be_signed(parts, domains, unusable)
         reports = [report_of(store, each, brand=parts.brand(each.domain), title=title) for each in outlooks]
     one = reports[0] if len(reports) == 1 and isinstance(reports[0], SignoffReport) else None
     with replacing(out) as file:
@@ -272,12 +264,23 @@ def _parts(context: typer.Context, store: "Store") -> "PolicyParts":
     return PolicyParts(parts_of(context, store))
 
 
+def _to_be_signed(parts: "PolicyParts", asked: Sequence[str] | None, unusable: _Unusable) -> "Sequence[Outlook]":
+    """Look at domains with the names of their sources, and keep what is shown, so that it can be signed."""
+    from dmarcops.flows.policy_sign import show as keep_shown
+
+    policies, governed = parts.policies(), list(_governed(parts, asked, unusable))
+    parts.name_sources(governed)
+    outlooks = policies.look(governed)
+    keep_shown(policies, outlooks)
+    return outlooks
+
+
 def _governed(parts: "PolicyParts", asked: Sequence[str] | None, unusable: _Unusable) -> "Iterator[Governed]":
     """Give what the domains work with; one whose configuration cannot be used stops no other."""
     from dmarcops.dkim.domain_name import a_labels
-    from dmarcops.policy_parts import domains
+    from dmarcops.rotation_parts import domains
 
-    for name in domains(parts.config, asked or ()):
+    for name in domains(parts.config, asked or (), part="policy"):
         try:
             yield parts.governed(name)
         except DmarcopsError as error:
@@ -285,9 +288,9 @@ def _governed(parts: "PolicyParts", asked: Sequence[str] | None, unusable: _Unus
 
 
 def _governed_all(parts: "PolicyParts", asked: Sequence[str]) -> "list[Governed]":
-    from dmarcops.policy_parts import domains
+    from dmarcops.rotation_parts import domains
 
-    return [parts.governed(name) for name in domains(parts.config, asked)]
+    return [parts.governed(name) for name in domains(parts.config, asked, part="policy")]
 
 
 def _word(by: str, comment: str) -> "Word":
@@ -347,7 +350,7 @@ def _stepped_json(stepped: "Stepped") -> dict[str, Any]:
 
 
 def _stepped_row(stepped: "Stepped") -> tuple[object, ...]:
-    from dmarcops.policy.journal import text_of
+    from dmarcops.policy.answers import text_of
 
     change, proposal = stepped.change, stepped.outlook.proposal
     reasons = [str(problem) for problem in stepped.problems] or [stepped.late] * bool(stepped.late)

@@ -143,7 +143,7 @@ class Adapter:
         given = {"domain": self._zone, "provider_name": self._config.provider, "ttl": ttl or None}
         try:
             made = load_provider_module(self._config.provider).Provider(
-                ConfigResolver().with_dict({**given, self._config.provider: options})  # type: ignore[no-untyped-call]
+                ConfigResolver().with_dict({**given, self._config.provider: options})  # type: ignore[no-untyped-call]  # it has no types
             )
             made.authenticate()
             try:

@@ -133,7 +133,7 @@ class ZoneFile:
             above = above.parent()
         node = self._zone.get_node(name)
         if node is None and self._has_below(name):
-            return dns.node.Node()  # type: ignore[no-untyped-call]
+            return dns.node.Node()  # type: ignore[no-untyped-call]  # its constructor has no types
         if node is None:
             encloser = name.parent()
             while not self._has_below(encloser):

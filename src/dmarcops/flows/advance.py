@@ -14,7 +14,8 @@ from datetime import datetime
 from dmarcops.errors import DmarcopsError, ForeignRecordError, UnsafeChangeError
 from dmarcops.flows.policy import Governed, Outlook, Policies, foreign_record
 from dmarcops.flows.policy_dns import record_name, shown
-from dmarcops.policy.journal import Change, Kind, octets_of, standing, text_of, under_way, undoable
+from dmarcops.policy.answers import octets_of, text_of
+from dmarcops.policy.journal import Change, Kind, standing, under_way, undoable
 from dmarcops.policy.stepper import Decision, check
 from dmarcops.ports import TxtSet
 from dmarcops.store import policies

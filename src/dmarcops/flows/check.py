@@ -26,7 +26,7 @@ from dmarcops.dkim.record import Outcome, record_name
 from dmarcops.domains import MAX_LENGTH, Domain, OrganizationalDomain
 from dmarcops.errors import AnswerError, DnsError, EdgeError
 from dmarcops.flows.policy_evidence import Requests, gather
-from dmarcops.policy.answers import Answer, AnswerKind
+from dmarcops.policy.answers import Answer, AnswerKind, answered, text_of
 from dmarcops.policy.evidence import Context, Source, SourceKind, total
 from dmarcops.policy.lint import Severity
 from dmarcops.policy.window import window_before
@@ -156,16 +156,14 @@ class Questions:
             self._failed(error, name)
             return Answer(AnswerKind.TEMPERROR)
         self._silent = set()
-        if texts is None:
-            return Answer(AnswerKind.NXDOMAIN)
-        return Answer(AnswerKind.FOUND, texts) if texts else Answer(AnswerKind.NODATA)
+        return answered(texts)
 
     def _texts(self, name: str, kind: str) -> tuple[str, ...] | None:
         if kind != "TXT":
             return self.records.records(name, kind)
         is_ours = name in self.ours
         texts = _worst(self.servers(name), self.ours[name]) if self.servers and is_ours else self.records.txt(name)
-        return None if texts is None else tuple(text.decode("latin-1") for text in texts)
+        return None if texts is None else tuple(map(text_of, texts))
 
     def _failed(self, error: DnsError, name: str) -> None:
         is_outside = isinstance(error, AnswerError) and error.reason in _OUTSIDE

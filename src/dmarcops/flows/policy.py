@@ -17,8 +17,9 @@ from dmarcops.domains import Domain, OrganizationalDomain
 from dmarcops.errors import DmarcopsError, EdgeError, ForeignRecordError
 from dmarcops.flows.policy_dns import Published, ask, shown
 from dmarcops.flows.policy_evidence import Requests, gather
+from dmarcops.policy.answers import text_of
 from dmarcops.policy.evidence import Context, Evidence
-from dmarcops.policy.journal import Change, standing, text_of, under_way, undoable
+from dmarcops.policy.journal import Change, standing, under_way, undoable
 from dmarcops.policy.proof import Ring
 from dmarcops.policy.record import Policy, Record, parse_record
 from dmarcops.policy.rules import Rules

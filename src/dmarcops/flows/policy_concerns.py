@@ -9,7 +9,8 @@ from datetime import datetime, timedelta
 
 from dmarcops.errors import DmarcopsError, EdgeError, ForeignRecordError, Refused, StoreError
 from dmarcops.flows.advance import Stepped
-from dmarcops.policy.journal import Change, Kind, standing, text_of
+from dmarcops.policy.answers import text_of
+from dmarcops.policy.journal import Change, Kind, standing
 from dmarcops.policy.stepper import Decision
 from dmarcops.store.concerns import Concern, load, save
 from dmarcops.store.engine import Store

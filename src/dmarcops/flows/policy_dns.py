@@ -6,9 +6,8 @@ from dataclasses import dataclass
 
 from dmarcops.domains import Domain, OrganizationalDomain
 from dmarcops.errors import DmarcopsError, DnsError, UnsafeChangeError
-from dmarcops.policy.answers import Answer, AnswerKind
+from dmarcops.policy.answers import Answer, AnswerKind, answered, text_of
 from dmarcops.policy.destinations import Authorisation, verify_destination
-from dmarcops.policy.journal import text_of
 from dmarcops.policy.record import parse_record
 from dmarcops.policy.stepper import parse_published
 from dmarcops.ports import Resolver
@@ -101,9 +100,7 @@ def _is_rua_authorised(
             texts = resolver.txt(name)
         except DnsError:
             return Answer(AnswerKind.TEMPERROR)
-        if texts is None:
-            return Answer(AnswerKind.NXDOMAIN)
-        return Answer(AnswerKind.FOUND, tuple(map(text_of, texts))) if texts else Answer(AnswerKind.NODATA)
+        return answered(None if texts is None else [*map(text_of, texts)])
 
     verdicts = {
         verify_destination(Domain(domain), uri, lookup, organizational_domain).verdict

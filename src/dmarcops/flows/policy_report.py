@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from dmarcops.flows.policy import Outlook
-from dmarcops.policy.journal import text_of
+from dmarcops.policy.answers import text_of
 from dmarcops.policy.lint import Severity, lint
 from dmarcops.policy.signoff_report import DkimKey, FleetReport, PastStep, SignoffReport, Unknown
 from dmarcops.policy.stepper import prices

@@ -1,8 +1,11 @@
 """What DNS says to a question for TXT records, as discovery and verification need to tell it apart. Does no I/O."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+
+_OCTETS = "latin-1"
+"""Records are octets; this gives each of them a character, and back."""
 
 
 class AnswerKind(StrEnum):
@@ -23,6 +26,23 @@ class Answer:
 
     kind: AnswerKind
     texts: tuple[str, ...] = ()
+
+
+def answered(texts: Sequence[str] | None) -> Answer:
+    """Give the answer that texts are: None when the name does not exist, none when there are no records at it."""
+    if texts is None:
+        return Answer(AnswerKind.NXDOMAIN)
+    return Answer(AnswerKind.FOUND, tuple(texts)) if texts else Answer(AnswerKind.NODATA)
+
+
+def text_of(record: bytes) -> str:
+    """Give a record as a text, a character an octet."""
+    return record.decode(_OCTETS)
+
+
+def octets_of(text: str) -> bytes:
+    """Give the octets of such a text."""
+    return text.encode(_OCTETS)
 
 
 Lookup = Callable[[str], Answer]

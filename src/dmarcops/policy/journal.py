@@ -11,8 +11,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-_OCTETS = "latin-1"
-"""Records are octets; this gives each of them a character, and back."""
+from dmarcops.policy.answers import text_of
 
 
 class Kind(StrEnum):
@@ -59,16 +58,6 @@ class Change:
             "by": self.who,
             **{name: moment and moment.isoformat() for name, moment in moments.items()},
         }
-
-
-def text_of(record: bytes) -> str:
-    """Give a record as a text, a character an octet."""
-    return record.decode(_OCTETS)
-
-
-def octets_of(text: str) -> bytes:
-    """Give the octets of such a text."""
-    return text.encode(_OCTETS)
 
 
 def standing(changes: Sequence[Change]) -> Change | None:

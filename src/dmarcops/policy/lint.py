@@ -27,15 +27,15 @@ class Severity(StrEnum):
     NOTE = "note"
 
 
-class Lint(Enum):
-    """All that is found in records; the value is the stable code."""
+class Coded(Enum):
+    """What can be found; the value of a member is its stable code."""
 
     code: str
     """The stable name."""
     severity: Severity
     """How much it matters."""
     section: str
-    """Where the standard says so."""
+    """Where a standard says so."""
     text: str
     """What it means, for a person."""
 
@@ -45,6 +45,10 @@ class Lint(Enum):
         member._value_ = code
         member.code, member.severity, member.section, member.text = code, severity, section, text
         return member
+
+
+class Lint(Coded):
+    """All that is found in records."""
 
     V_MISSING = "v-missing", Severity.ERROR, "RFC 9989 section 4.7", "no version: this is no DMARC record"
     V_NOT_FIRST = "v-not-first", Severity.ERROR, "RFC 9989 section 4.7", "the version is not first: ignored as a whole"

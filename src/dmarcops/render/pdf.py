@@ -6,6 +6,7 @@ file's identifier is made of the page, and no time is in it.
 """
 
 from hashlib import sha256
+from importlib import import_module
 from types import ModuleType
 
 from dmarcops.errors import ConfigError, EdgeError
@@ -30,10 +31,9 @@ def pdf(page: str) -> bytes:
 
 def _weasyprint() -> ModuleType:
     try:
-        import weasyprint  # noqa: PLC0415 - optional, and slow to import
+        return import_module("weasyprint")  # optional, and slow to import
     except ModuleNotFoundError as error:
         raise ConfigError("a PDF needs WeasyPrint, which is not installed", hint=_INSTALL) from error
     except OSError as error:
         hint = f"on Debian and Ubuntu: apt-get install {_PACKAGES}"
         raise EdgeError(f"WeasyPrint does not find a library of the system: {error}", hint=hint) from error
-    return weasyprint  # type: ignore[no-any-return]

@@ -15,7 +15,8 @@ from sqlalchemy import Connection, Select, Table, insert, or_, select, update
 
 from dmarcops.dkim.lifecycle import Stage, SwitchSigner
 from dmarcops.errors import StoreError
-from dmarcops.policy.journal import Change, Kind, text_of
+from dmarcops.policy.answers import text_of
+from dmarcops.policy.journal import Change, Kind
 from dmarcops.policy.rules import Hold
 from dmarcops.store import audit
 from dmarcops.store.bulk import slices
