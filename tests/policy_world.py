@@ -19,6 +19,7 @@ from dmarcops.policy.rungs import RungName
 from dmarcops.policy.signoff import Signoff
 from dmarcops.policy.sources import Acknowledgement, Scope
 from dmarcops.policy.sources import Word as SourceWord
+from dmarcops.policy.stepper import Decision
 from dmarcops.ports import TxtSet
 from dmarcops.store import source_words
 from dmarcops.store.engine import Store
@@ -178,3 +179,17 @@ class World:
         outlook = self.look()
         assert outlook.evidence is not None
         return {source.name: source.kind for source in outlook.evidence.sources}
+
+
+def decision(world: World) -> Decision:
+    """Give what is decided of the first domain."""
+    proposal = world.look().proposal
+    assert proposal is not None
+    return proposal.decision
+
+
+def reasons(world: World) -> str:
+    """Give all that stands in its way."""
+    proposal = world.look().proposal
+    assert proposal is not None
+    return "; ".join(proposal.reasons)

@@ -1,7 +1,9 @@
 """Runs the program in this process, as a user's shell would see it."""
 
 import json
+import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -35,3 +37,11 @@ class Program:
         self._capsys.readouterr()
         code = outcome(["--store", self.store_url, *map(str, arguments)])
         return Ended(code, *self._capsys.readouterr())
+
+
+def alone_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Go into a folder, without the settings that the environment of who runs the tests may have."""
+    monkeypatch.chdir(folder)
+    for name in list(os.environ):
+        if name.startswith("DMARCOPS_"):
+            monkeypatch.delenv(name)

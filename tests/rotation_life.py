@@ -38,7 +38,7 @@ from servers_dns import serve_dns
 from servers_dovecot import PASSWORD, Dovecot
 from servers_mailway import AUTHSERV_ID, RECEIVER, running_verifier
 from servers_opendkim import OpenDkim
-from servers_postfix import Postfix, postfix_folder
+from servers_postfix import Postfix, postfix_folder, receiving
 from servers_route53 import Route53
 from servers_rspamd import MAP, Rspamd
 
@@ -444,15 +444,7 @@ def _arrived(mail: bytes) -> Arrived:
 def running_postfix(dovecot: Dovecot, verifier: int, signers: Mapping[str, int]) -> Iterator[dict[str, int]]:
     """Run the sending and the receiving side; gives for each signer where mail that it signs is handed in."""
     with postfix_folder() as folder, ExitStack() as stack:
-        incoming = Postfix(
-            folder / "in",
-            AUTHSERV_ID,
-            {
-                "virtual_mailbox_domains": RECEIVER,
-                "virtual_transport": f"lmtp:inet:[127.0.0.1]:{dovecot.lmtp}",
-                "smtpd_relay_restrictions": "reject_unauth_destination",
-            },
-        )
+        incoming = receiving(folder / "in", AUTHSERV_ID, RECEIVER, lmtp=dovecot.lmtp)
         verified = incoming.listen(smtpd_milters=f"inet:127.0.0.1:{verifier}")
         outgoing = Postfix(
             folder / "out",

@@ -24,7 +24,7 @@ from dmarcops.ports import SigningKey
 from servers_bind import PRIMARY, Bind
 from servers_dovecot import PASSWORD, Dovecot, running_dovecot, wait_until_listening
 from servers_opendkim import OpenDkim
-from servers_postfix import Postfix, postfix_folder
+from servers_postfix import Postfix, postfix_folder, receiving
 
 DOMAIN = "example.test"
 RECEIVER = "receiver.test"
@@ -186,15 +186,7 @@ def running_mail_way(bind: Bind) -> Iterator[MailWay]:
         dovecot = stack.enter_context(running_dovecot(_SASL.format(host=AUTHSERV_ID, port=sasl)))
         signer = stack.enter_context(running_signer())
         verifier = stack.enter_context(running_verifier(bind))
-        incoming = Postfix(
-            folder / "in",
-            AUTHSERV_ID,
-            {
-                "virtual_mailbox_domains": RECEIVER,
-                "virtual_transport": f"lmtp:inet:[127.0.0.1]:{dovecot.lmtp}",
-                "smtpd_relay_restrictions": "reject_unauth_destination",
-            },
-        )
+        incoming = receiving(folder / "in", AUTHSERV_ID, RECEIVER, lmtp=dovecot.lmtp)
         verified = incoming.listen(smtpd_milters=f"inet:127.0.0.1:{verifier}")
         unverified = incoming.listen()
         outgoing = Postfix(

@@ -154,6 +154,19 @@ class Postfix:
         pytest.fail(f"Postfix does not answer: {self.log()[-2000:]} {(self.folder / 'stderr').read_text()}")
 
 
+def receiving(folder: Path, host: str, domain: str, *, lmtp: int) -> Postfix:
+    """Give a Postfix that takes mail for a domain, and hands it on by LMTP."""
+    return Postfix(
+        folder,
+        host,
+        {
+            "virtual_mailbox_domains": domain,
+            "virtual_transport": f"lmtp:inet:[127.0.0.1]:{lmtp}",
+            "smtpd_relay_restrictions": "reject_unauth_destination",
+        },
+    )
+
+
 @contextmanager
 def postfix_folder() -> Iterator[Path]:
     """Give a folder for servers that every daemon can enter, with a certificate; it is gone afterwards."""

@@ -1,5 +1,9 @@
 """The zone example.com as an authoritative server gives it: TXT records that tests set and change at will."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
 import dns.flags
 import dns.message
 import dns.rcode
@@ -7,6 +11,24 @@ import dns.rdatatype
 import dns.rrset
 
 from dmarcops.dns.txt import DECIMAL, format_txt
+from servers_dns import serve_dns
+
+_CONFIG = """
+[dns.hand]
+kind = "manual"
+[resolver]
+recursive = ["127.0.0.1:{port}"]
+[resolver.authoritative]
+"{domain}" = ["127.0.0.1:{port}"]
+[signers.own]
+kind = "command"
+command = ["{folder}/own"]
+key_dir = "{folder}/signer"
+[domains."{domain}"]
+dns = "hand"
+signers = ["own"]
+[domains."{domain}".dkim]
+"""
 
 
 class Zone(dict[str, bytes]):
@@ -36,3 +58,14 @@ def text_of(line: str) -> bytes:
     """Return the text of a record that `keys show` printed."""
     rdata = dns.rrset.from_text("x.", 60, "IN", "TXT", line.split(" TXT ")[1])[0]
     return b"".join(rdata.strings)
+
+
+@contextmanager
+def rotated_by_hand(folder: Path, zone: Zone, script: str, *, domain: str = "example.com") -> Iterator[None]:
+    """Serve a zone that is written by hand, with a configuration in a folder whose signer is a script."""
+    (folder / "own").write_text(script)
+    (folder / "own").chmod(0o755)
+    (folder / "signer").mkdir(mode=0o700)
+    with serve_dns(zone.respond) as port:
+        (folder / "dmarcops.toml").write_text(_CONFIG.format(folder=folder, port=port, domain=domain))
+        yield

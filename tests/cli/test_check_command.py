@@ -8,7 +8,7 @@ import dns.message
 import dns.rcode
 import pytest
 
-from program import Program
+from program import Program, alone_in
 from servers_dns import serve_dns
 
 ZONE = r"""$ORIGIN example.test.
@@ -24,7 +24,7 @@ _smtp._tls TXT "=HYPERLINK(v=TLSRPTv1)"
 
 @pytest.fixture
 def program(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Program:
-    monkeypatch.chdir(tmp_path)
+    alone_in(tmp_path, monkeypatch)
     (tmp_path / "zone").write_text(ZONE)
     return Program(f"sqlite:///{tmp_path}/store.db", capsys)
 

@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import os
 import re
 import sys
 from pathlib import Path
@@ -14,7 +13,7 @@ import pytest
 from dmarcops.__about__ import __version__
 from dmarcops.cli import main
 from dmarcops.errors import DmarcopsError
-from program import Ended, Program
+from program import Ended, Program, alone_in
 from sources import document
 
 SUMMARY = {
@@ -33,10 +32,7 @@ SUMMARY = {
 @pytest.fixture
 def run(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Program:
     """The program in an empty directory, with a store in it."""
-    monkeypatch.chdir(tmp_path)
-    for name in list(os.environ):
-        if name.startswith("DMARCOPS_"):
-            monkeypatch.delenv(name)
+    alone_in(tmp_path, monkeypatch)
     return Program("sqlite:///store.db", capsys)
 
 

@@ -1,6 +1,5 @@
 """`doctor` with real servers: what it finds, what it says to mend, and that it shows no secret."""
 
-import os
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,7 +12,7 @@ from builders import message, report
 from conftest import free_port
 from dmarcops.store.engine import Store
 from dmarcops.store.reports import record
-from program import Ended, Program
+from program import Ended, Program, alone_in
 from servers_dovecot import PASSWORD, Dovecot
 from servers_hook import Hook
 
@@ -25,11 +24,8 @@ Doctor = Callable[..., Ended]
 @pytest.fixture
 def doctor(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Doctor:
     """Give a function that runs the doctor over a configuration."""
-    monkeypatch.chdir(tmp_path)
+    alone_in(tmp_path, monkeypatch)
     monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
-    for name in list(os.environ):
-        if name.startswith("DMARCOPS_"):
-            monkeypatch.delenv(name)
 
     def run(text: str, *options: str, store_url: str = "sqlite:///store.db") -> Ended:
         (tmp_path / "dmarcops.toml").write_text(text)

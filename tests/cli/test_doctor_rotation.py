@@ -1,6 +1,5 @@
 """`doctor` over what rotations work with: BIND, Route 53, key stores, signers, submission; what is wrong is named."""
 
-import os
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -16,7 +15,7 @@ from dmarcops.ports import SigningKey
 from dmarcops.store.concerns import Concern, save
 from dmarcops.store.engine import Store
 from milter_client import record_of
-from program import Ended, Program
+from program import Ended, Program, alone_in
 from servers_aws import REGION, Aws, aws, aws_server  # noqa: F401 - fixtures
 from servers_bind import PRIMARY, RECURSIVE, SECONDARY, Bind, bind  # noqa: F401 - a fixture
 from servers_route53 import Route53
@@ -117,11 +116,8 @@ def site(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Site]:
-    monkeypatch.chdir(tmp_path)
+    alone_in(tmp_path, monkeypatch)
     monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
-    for name in list(os.environ):
-        if name.startswith("DMARCOPS_"):
-            monkeypatch.delenv(name)
     made = Site(tmp_path, bind, Program(URL, capsys))
     yield made
     for name in (f"{made.key.selector}._domainkey.{DOMAIN}", f"_dmarc.{DOMAIN}"):

@@ -1,12 +1,11 @@
 """Failure and TLS reports from the command line."""
 
 import json
-import os
 from pathlib import Path
 
 import pytest
 
-from program import Program
+from program import Program, alone_in
 
 FAILURE = (
     b"From: <reports@receiver.example>\r\nDate: Thu, 1 Jan 2026 00:00:00 +0000\r\n"
@@ -35,10 +34,7 @@ TLS = {
 @pytest.fixture
 def run(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Program:
     """The program in an empty directory, with a store in it."""
-    monkeypatch.chdir(tmp_path)
-    for name in list(os.environ):
-        if name.startswith("DMARCOPS_"):
-            monkeypatch.delenv(name)
+    alone_in(tmp_path, monkeypatch)
     return Program("sqlite:///store.db", capsys)
 
 

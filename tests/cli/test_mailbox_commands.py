@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from dmarcops.cli import systemd
-from program import Program
+from program import Program, alone_in
 from sources import document
 
 CONFIG = """
@@ -35,10 +35,7 @@ reports = false
 @pytest.fixture
 def run(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Program:
     """The program in a directory with a configuration of three mailboxes."""
-    monkeypatch.chdir(tmp_path)
-    for name in list(os.environ):
-        if name.startswith("DMARCOPS_"):
-            monkeypatch.delenv(name)
+    alone_in(tmp_path, monkeypatch)
     monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
     (tmp_path / "dmarcops.toml").write_text(CONFIG.format(folder=tmp_path))
     for name in ("one", "two", "seed"):

@@ -17,7 +17,7 @@ from dmarcops.cli import mailboxes as module
 from dmarcops.store.engine import Store
 from dmarcops.store.notices import load_told
 from dmarcops.store.runs import load_runs
-from program import Ended, Program
+from program import Ended, Program, alone_in
 from servers_dovecot import PASSWORD, Dovecot
 from servers_hook import Hook
 from sources import document
@@ -31,11 +31,8 @@ URL = "sqlite:///store.db"
 @pytest.fixture
 def configure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Configure:
     """Give a function that writes the configuration, in a directory of its own."""
-    monkeypatch.chdir(tmp_path)
+    alone_in(tmp_path, monkeypatch)
     monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
-    for name in list(os.environ):
-        if name.startswith("DMARCOPS_"):
-            monkeypatch.delenv(name)
 
     def write(text: str) -> None:
         (tmp_path / "dmarcops.toml").write_text(text)

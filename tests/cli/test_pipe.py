@@ -12,7 +12,7 @@ from conftest import free_port
 from dmarcops.cli import ingest as module
 from dmarcops.cli.ingest import EX_TEMPFAIL
 from dmarcops.store.engine import HEAD, VERSION_TABLE, Store
-from program import Ended, Program
+from program import Ended, Program, alone_in
 from sources import document
 
 MAIL = b"Subject: report\r\nMIME-Version: 1.0\r\nContent-Type: text/xml\r\n\r\n" + document(1)
@@ -84,10 +84,7 @@ def test_reader_that_is_gone_is_no_reason_to_send_it_again(environ: dict[str, st
 @pytest.fixture
 def run(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, store_url: str) -> Program:
     """The program in this process, with the mail on its standard input."""
-    monkeypatch.chdir(tmp_path)
-    for name in list(os.environ):
-        if name.startswith("DMARCOPS_"):
-            monkeypatch.delenv(name)
+    alone_in(tmp_path, monkeypatch)
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(MAIL)))
     return Program(store_url, capsys)
 

@@ -1,25 +1,21 @@
 """`policy` as a user calls it: what it prints, and how it ends. The zone is written by hand."""
 
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 
-import dns.message
-import dns.rdatatype
-import dns.rrset
 import pytest
 
 from builders import FAIL, PASS, evaluation, incoming, message, report
-from dmarcops.dns.txt import DECIMAL, format_txt
 from dmarcops.policy.sources import Acknowledgement, Scope, Word
 from dmarcops.store import source_words
 from dmarcops.store.engine import Store
 from dmarcops.store.reports import record
-from program import Ended, Program
+from program import Ended, Program, alone_in
 from servers_dns import serve_dns
+from servers_zone import Zone
 from signing_keys import pem
 
 DOMAIN = "example.com"
@@ -46,25 +42,6 @@ gates = {{ min_messages = 100, min_days = 7 }}
 """
 
 
-class Zone(dict[str, bytes]):
-    """What the server says of each name."""
-
-    is_silent = False
-
-    def respond(self, query: dns.message.Message) -> dns.message.Message:
-        reply = dns.message.make_response(query)
-        reply.flags |= dns.flags.AA
-        question = query.question[0]
-        name = question.name.to_text(omit_final_dot=True).lower()
-        if self.is_silent:
-            reply.set_rcode(dns.rcode.SERVFAIL)
-        elif name in self and question.rdtype == dns.rdatatype.TXT:
-            reply.answer.append(
-                dns.rrset.from_text(question.name, 60, "IN", "TXT", format_txt(self[name], base=DECIMAL))
-            )
-        return reply
-
-
 @pytest.fixture
 def zone() -> Zone:
     return Zone({NAME: NONE})
@@ -75,10 +52,7 @@ def run(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, zone: Zone
 ) -> Iterator[Program]:
     """The program with a configuration whose zone is written by hand, and a month of reports."""
-    monkeypatch.chdir(tmp_path)
-    for name in list(os.environ):
-        if name.startswith("DMARCOPS_"):
-            monkeypatch.delenv(name)
+    alone_in(tmp_path, monkeypatch)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     seed()
     with serve_dns(zone.respond) as port:
@@ -196,16 +170,16 @@ def test_holds_begin_and_end(run: Program) -> None:
 
 
 def test_a_domain_that_dns_does_not_tell_of_is_a_line(run: Program, zone: Zone) -> None:
-    zone.is_silent = True
+    zone.is_ill = True
     ended = run("policy", "status", "--format", "json")
     assert ended.code == 1
     (status,) = ended.json
     assert (status["current"], status["decision"]) == (None, "blocked")
     assert "servfail" in status["reasons"][0]
     assert "servfail" in run("policy", "plan").out
-    zone.is_silent = False
+    zone.is_ill = False
     run("policy", "status")
-    zone.is_silent = True
+    zone.is_ill = True
     ended = run("policy", "status", "--format", "json")
     (status,) = ended.json
     assert (ended.code, status["current"]["rung"], status["decision"]) == (1, "none", "blocked")
@@ -288,7 +262,7 @@ def test_a_report_of_several_domains_has_those_that_cannot_be_looked_at(run: Pro
     assert [(each["domain"], each["brand"]) for each in told["unknown"]] == [("example.net", "Net")]
     digest = told["domains"][0]["digest"]
     assert run("policy", "sign", DOMAIN, "--by", "Kim", "--digest", digest).code == 0
-    zone.is_silent = True
+    zone.is_ill = True
     assert run("policy", "report", "example.net", "--out", "b.md").code == 1
     assert "example.net" in Path("b.md").read_text()
 

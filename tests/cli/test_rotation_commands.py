@@ -22,9 +22,8 @@ from cryptography.hazmat.primitives.serialization import (
 from dmarcops.cli import main
 from dmarcops.dkim.key import PrivateKey, generate_key, parse_key
 from dmarcops.dkim.record import Algorithm, format_record
-from program import Program
-from servers_dns import serve_dns
-from servers_zone import Zone, text_of
+from program import Program, alone_in
+from servers_zone import Zone, rotated_by_hand, text_of
 
 _DKIMPY: Any = import_module("dkim")  # it ships no types
 DOMAIN = "example.com"
@@ -47,35 +46,9 @@ def run(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, zone: Zone
 ) -> Iterator[Program]:
     """The program with a configuration whose zone is written by hand, and whose signer is a script."""
-    monkeypatch.chdir(tmp_path)
-    for name in list(os.environ):
-        if name.startswith("DMARCOPS_"):
-            monkeypatch.delenv(name)
+    alone_in(tmp_path, monkeypatch)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    script = tmp_path / "own"
-    script.write_text(OWN.format(folder=tmp_path))
-    script.chmod(0o755)
-    (tmp_path / "signer").mkdir(mode=0o700)
-    with serve_dns(zone.respond) as port:
-        (tmp_path / "dmarcops.toml").write_text(
-            f"""
-[dns.hand]
-kind = "manual"
-[resolver]
-recursive = ["127.0.0.1:{port}"]
-[resolver.authoritative]
-"{DOMAIN}" = ["127.0.0.1:{port}"]
-[signers.own]
-kind = "command"
-command = ["{script}"]
-key_dir = "{tmp_path}/signer"
-[domains."{DOMAIN}"]
-dns = "hand"
-signers = ["own"]
-[domains."{DOMAIN}".dkim]
-bits = 2048
-"""
-        )
+    with rotated_by_hand(tmp_path, zone, OWN.format(folder=tmp_path)):
         yield Program("sqlite:///store.db", capsys)
 
 

@@ -1,7 +1,6 @@
 """People are told what is wrong with a rotation: once, and when it is over; `keys` shows it meanwhile."""
 
 import json
-import os
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,10 +13,9 @@ from dmarcops.report.model import AuthResults
 from dmarcops.store import notices
 from dmarcops.store.engine import Store
 from dmarcops.store.reports import record
-from program import Ended, Program
-from servers_dns import serve_dns
+from program import Ended, Program, alone_in
 from servers_hook import Hook
-from servers_zone import Zone, text_of
+from servers_zone import Zone, rotated_by_hand, text_of
 
 hook = servers_hook.hook
 DOMAIN = "example.com"
@@ -41,33 +39,9 @@ def run(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, zone: Zone
 ) -> Iterator[Program]:
     """The program with a zone that is written by hand, and a script as its signer."""
-    monkeypatch.chdir(tmp_path)
-    for name in list(os.environ):
-        if name.startswith("DMARCOPS_"):
-            monkeypatch.delenv(name)
+    alone_in(tmp_path, monkeypatch)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    script = tmp_path / "own"
-    script.write_text(OWN.format(tmp_path))
-    script.chmod(0o755)
-    (tmp_path / "signer").mkdir(mode=0o700)
-    with serve_dns(zone.respond) as port:
-        (tmp_path / "dmarcops.toml").write_text(
-            f"""
-[dns.hand]
-kind = "manual"
-[resolver]
-recursive = ["127.0.0.1:{port}"]
-authoritative = {{ "{DOMAIN}" = ["127.0.0.1:{port}"] }}
-[signers.own]
-kind = "command"
-command = ["{script}"]
-key_dir = "{tmp_path}/signer"
-[domains."{DOMAIN}"]
-dns = "hand"
-signers = ["own"]
-[domains."{DOMAIN}".dkim]
-"""
-        )
+    with rotated_by_hand(tmp_path, zone, OWN.format(tmp_path)):
         yield Program(URL, capsys)
 
 

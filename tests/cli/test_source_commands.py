@@ -12,7 +12,7 @@ from dmarcops.rotation_parts import user
 from dmarcops.store import audit, source_names
 from dmarcops.store.engine import Store
 from dmarcops.store.reports import record
-from program import Program
+from program import Program, alone_in
 
 NOW = datetime(2026, 1, 5, tzinfo=UTC)
 URL = "sqlite:///store.db"
@@ -21,7 +21,7 @@ URL = "sqlite:///store.db"
 @pytest.fixture
 def run(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Program:
     """The program in an empty directory."""
-    monkeypatch.chdir(tmp_path)
+    alone_in(tmp_path, monkeypatch)
     return Program(URL, capsys)
 
 

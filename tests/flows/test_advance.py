@@ -18,7 +18,7 @@ from dmarcops.ports import TxtSet
 from dmarcops.store import audit, keys, policies
 from dmarcops.store.engine import Store
 from fakes import NAMESERVERS, MemoryResolver
-from policy_world import DAY, DOMAIN, NAME, NONE, RULES, START, WEEK, World
+from policy_world import DAY, DOMAIN, NAME, NONE, RULES, START, WEEK, World, decision, reasons
 from rotation_fakes import Killed, MortalStore
 from rotation_fakes import World as RotationWorld
 from rotation_fakes import plan as rotation_plan
@@ -77,18 +77,6 @@ def mortal(world: World, dies_at: int = -1) -> World:
     assert isinstance(world.store, MortalStore)
     world.store.boundary = world.boundary
     return world
-
-
-def decision(world: World) -> Decision:
-    proposal = world.look().proposal
-    assert proposal is not None
-    return proposal.decision
-
-
-def reasons(world: World) -> str:
-    proposal = world.look().proposal
-    assert proposal is not None
-    return "; ".join(proposal.reasons)
 
 
 def actions(world: World) -> list[str]:

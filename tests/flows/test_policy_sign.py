@@ -14,25 +14,13 @@ from dmarcops.policy.stepper import Decision
 from dmarcops.store import audit, signoffs
 from dmarcops.store.engine import Store
 from dmarcops.store.tables import TABLES
-from policy_world import DAY, DOMAIN, NONE, PAYROLL, RULES, STRANGER, World
+from policy_world import DAY, DOMAIN, NONE, PAYROLL, RULES, STRANGER, World, decision, reasons
 from signing_keys import pem as key_of
 
 
 @pytest.fixture
 def world(store: Store) -> World:
     return World(store).seasoned()
-
-
-def decision(world: World) -> Decision:
-    proposal = world.look().proposal
-    assert proposal is not None
-    return proposal.decision
-
-
-def reasons(world: World) -> str:
-    proposal = world.look().proposal
-    assert proposal is not None
-    return "; ".join(proposal.reasons)
 
 
 def shown(world: World) -> str:

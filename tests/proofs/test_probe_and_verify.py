@@ -1,6 +1,5 @@
 """`probe` and `verify` with real servers all the way: each verdict by what really happens, and no forgery counts."""
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -13,7 +12,7 @@ import pytest
 from conftest import free_port
 from dmarcops.ports import SigningKey
 from milter_client import record_of
-from program import Ended, Program
+from program import Ended, Program, alone_in
 from servers_bind import PRIMARY, SECONDARY, Bind, bind  # noqa: F401 - a fixture
 from servers_dovecot import PASSWORD
 from servers_mailway import AUTHSERV_ID, DOMAIN, MailWay, running_mail_way, written
@@ -147,11 +146,8 @@ def site(
     way: MailWay, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Site]:
     """A machine that signs with a key of its own, which DNS has."""
-    monkeypatch.chdir(tmp_path)
+    alone_in(tmp_path, monkeypatch)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    for name in list(os.environ):
-        if name.startswith("DMARCOPS_"):
-            monkeypatch.delenv(name)
     key = signing_key(f"p{next(_selectors)}", domain=DOMAIN)
     made = Site(way, tmp_path, Program("sqlite:///store.db", capsys), way.address(), key)
     made.publish(key)
