@@ -2,6 +2,8 @@
 
 import os
 import signal
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -21,6 +23,31 @@ def signed_by(server: OpenDkim, *keys: SigningKey, domain: str = DOMAIN) -> str:
     """Send a mail in a session of its own, and give the selector of the signature, which verifies."""
     with MilterSession(server.port) as session:
         return signed_in(session, *keys, domain=domain)
+
+
+def soon(server: OpenDkim, domain: str, seen: Callable[[bytes, bytes], bool]) -> bool:
+    """Send mails, each in a session of its own, until verdict and mail are so: its thread for signals may be late."""
+    end = time.monotonic() + 20
+    while time.monotonic() < end:
+        with MilterSession(server.port) as session:
+            if seen(*session.passed(*mail(domain, "probe"))):
+                return True
+        time.sleep(0.05)
+    return False
+
+
+def switched_to(server: OpenDkim, key: SigningKey) -> bool:
+    """See that mail of the key's domain gets signed by it alone, now or soon."""
+
+    def by_key(_: bytes, message: bytes) -> bool:
+        return [field[b"s"].decode() for field in signatures(message)] == [key.selector] and verifies(message, key)
+
+    return soon(server, key.domain, by_key)
+
+
+def deferred(server: OpenDkim) -> bool:
+    """See that mail gets deferred, now or soon."""
+    return soon(server, DOMAIN, lambda verdict, _: verdict[:1] == b"t")
 
 
 def signed_in(session: MilterSession, *keys: SigningKey, domain: str = DOMAIN) -> str:
@@ -45,21 +72,21 @@ def test_mail_is_signed_by_the_new_key_when_it_was_switched(running: OpenDkim) -
     assert signed_by(running, A) == A.selector
     for key in (B, A, B):
         running.signer().use(key)
-        assert signed_by(running, key) == key.selector
+        assert switched_to(running, key)
 
 
 def test_a_session_that_is_open_goes_on_with_the_old_key(running: OpenDkim) -> None:
     with MilterSession(running.port) as session:
         assert signed_in(session, A) == A.selector
         running.signer().use(B)
-        assert signed_by(running, B) == B.selector
+        assert switched_to(running, B)
         assert signed_in(session, A) == A.selector
 
 
 def test_a_new_domain_is_signed_when_it_was_added(running: OpenDkim) -> None:
     key = signing_key("x1", domain="example.net")
     running.signer(subdomains=True).use(key)
-    assert signed_by(running, key, domain="example.net") == "x1"
+    assert switched_to(running, key)
     assert signed_by(running, key, domain="news.example.net") == "x1"
     assert signed_by(running, A) == A.selector
 
@@ -90,7 +117,7 @@ def test_its_own_user_reads_keys_of_its_group(opendkim_server: OpenDkim) -> None
     opendkim_server.start(user="opendkim")
     assert signed_by(opendkim_server, A) == A.selector
     opendkim_server.signer(**options).use(B)
-    assert signed_by(opendkim_server, B) == B.selector
+    assert switched_to(opendkim_server, B)
 
 
 def test_it_signs_with_ed25519_when_its_algorithm_is_that(opendkim_server: OpenDkim) -> None:  # noqa: F811 - the fixture
@@ -114,12 +141,11 @@ def test_opendkim_testkey_can_be_the_checker(running: OpenDkim) -> None:
 def test_all_mail_is_deferred_when_a_key_is_gone(running: OpenDkim) -> None:
     running.signer().use(B)
     (running.folder / "keys" / DOMAIN / f"{B.selector}.key").unlink()
-    with MilterSession(running.port) as session:
-        assert session.passed(*mail(DOMAIN, "probe"))[0][:1] == b"t"
+    assert deferred(running)
     with pytest.raises(UnsafeChangeError, match="key-in-use"):
         running.signer().forget(DOMAIN, B.selector)
     running.signer().use(B)
-    assert signed_by(running, B) == B.selector
+    assert switched_to(running, B)
 
 
 def test_a_key_that_it_would_not_load_is_refused(running: OpenDkim) -> None:
@@ -129,8 +155,7 @@ def test_a_key_that_it_would_not_load_is_refused(running: OpenDkim) -> None:
         running.signer(key_dir=running.folder / "wide" / "keys").use(B)
     assert signed_by(running, A) == A.selector
     running.signer(key_dir=running.folder / "wide" / "keys", require_safe_keys=False).use(B)
-    with MilterSession(running.port) as session:
-        assert session.passed(*mail(DOMAIN, "probe"))[0][:1] == b"t"
+    assert deferred(running)
 
 
 # The SigningTable
