@@ -212,7 +212,7 @@ def reports(store: Store, where: Filter) -> Table:
         REPORT.c.received_at,
         REPORT.c.origin,
     ).where(*conditions)
-    ordered = statement.order_by(REPORT.c.day.desc(), REPORT.c.mail_count.desc(), REPORT.c.id)
+    ordered = statement.order_by(REPORT.c.day.desc().nulls_last(), REPORT.c.mail_count.desc(), REPORT.c.id)
     return _answer(store, ordered, where)
 
 
@@ -236,7 +236,7 @@ def failure_reports(store: Store, where: Filter) -> Table:
         *_columns(FAILURE_REPORT, "received_at origin"),
     ).where(*conditions)
     latest = (
-        FAILURE_REPORT.c.day.desc(),
+        FAILURE_REPORT.c.day.desc().nulls_last(),
         FAILURE_REPORT.c.arrival_date.desc().nulls_last(),
         FAILURE_REPORT.c.id.desc(),
     )
@@ -442,7 +442,8 @@ def _seen(source: FromClause) -> Iterator[ColumnElement[Any]]:
 
 
 def _most_first(statement: "_Question", *keys: ColumnElement[Any]) -> "_Question":
-    return statement.order_by(statement.selected_columns.mail_count.desc(), *keys)
+    """Order by mail and then by keys, which may be null: the databases differ in where they put that."""
+    return statement.order_by(statement.selected_columns.mail_count.desc(), *(key.nulls_first() for key in keys))
 
 
 def _chosen(where: Filter, *conditions: ColumnElement[bool]) -> FromClause:
