@@ -238,6 +238,17 @@ def test_views_print_every_format(run: Program, folder: Path, command: str, form
     assert empty.out.strip() == ("[]" if form == "json" else empty.out.strip())
 
 
+@pytest.mark.parametrize("command", ["summary", "failures", "sources", "reports", "selectors"])
+def test_store_without_any_report_is_told_from_one_without_failures(run: Program, folder: Path, command: str) -> None:
+    empty = run(command)
+    assert (empty.code, empty.out) == (0, "")
+    assert empty.err == "dmarcops: warning: there is no report yet in the store sqlite:///store.db\n"
+    assert run("--quiet", command).err == ""
+    run("ingest", "--jobs", "1", folder)
+    ended = run(command, "--since", "2037-01-01")
+    assert (ended.code, ended.out, ended.err) == (0, "", "")
+
+
 def test_views_take_the_filters(run: Program, folder: Path) -> None:
     run("ingest", "--jobs", "1", folder)
     assert run("summary", "--domain", "EXAMPLE.com.", "--format", "json").json[0]["mail_count"] == 98

@@ -89,6 +89,18 @@ class Table:
     rows: Iterable[tuple[object, ...]]
 
 
+def is_empty(store: Store) -> bool:
+    """
+    Tell whether there is no report of any kind.
+
+    Raises:
+        StoreError: The database cannot be read.
+    """
+    kinds = (REPORT, FAILURE_REPORT, TLS_REPORT)
+    with store.read() as connection:
+        return all(connection.scalar(select(kind.c.id).limit(1)) is None for kind in kinds)
+
+
 def summary(store: Store, where: Filter) -> Table:
     """For each policy domain: how much mail, how much of it passes, and the policy of its newest report."""
     source = _base(where)
