@@ -3,7 +3,9 @@
 import csv
 import io
 import json
+import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -236,6 +238,17 @@ def test_views_print_every_format(run: Program, folder: Path, command: str, form
     assert empty.out.strip() == ("[]" if form == "json" else empty.out.strip())
 
 
+@pytest.mark.parametrize("command", ["summary", "failures", "sources", "reports", "selectors"])
+def test_store_without_any_report_is_told_from_one_without_failures(run: Program, folder: Path, command: str) -> None:
+    empty = run(command)
+    assert (empty.code, empty.out) == (0, "")
+    assert empty.err == "dmarcops: warning: there is no report yet in the store sqlite:///store.db\n"
+    assert run("--quiet", command).err == ""
+    run("ingest", "--jobs", "1", folder)
+    ended = run(command, "--since", "2037-01-01")
+    assert (ended.code, ended.out, ended.err) == (0, "", "")
+
+
 def test_views_take_the_filters(run: Program, folder: Path) -> None:
     run("ingest", "--jobs", "1", folder)
     assert run("summary", "--domain", "EXAMPLE.com.", "--format", "json").json[0]["mail_count"] == 98
@@ -267,6 +280,26 @@ def test_export_writes_every_form(run: Program, folder: Path, tmp_path: Path) ->
     assert (tmp_path / "out").read_text().startswith("day,date_begin")
     assert sorted(path.name for path in tmp_path.glob(".*")) == []
     assert run("export", "--out", "/dev/null").code == 0
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl", "parquet"])
+def test_export_whose_reader_has_enough_ends_in_peace(run: Program, folder: Path, form: str) -> None:
+    run("ingest", "--jobs", "1", folder)
+    reader, writer = os.pipe()
+    os.close(reader)
+    words = [sys.executable, "-m", "dmarcops", "--store", run.store_url, "export", "--format", form]
+    ended = subprocess.run(words, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writer)
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl", "parquet"])
+def test_export_to_a_full_disk_says_that_it_is_full(run: Program, folder: Path, form: str) -> None:
+    run("ingest", "--jobs", "1", folder)
+    words = [sys.executable, "-m", "dmarcops", "--store", run.store_url, "export", "--format", form]
+    with Path("/dev/full").open("wb") as full:
+        ended = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (1, "dmarcops: No space left on device\n")
 
 
 def test_prune_tells_what_it_deletes(run: Program, folder: Path) -> None:

@@ -134,6 +134,16 @@ def test_one_that_fails_stops_no_other(run: Program, configure: Configure) -> No
         assert {name: run.failures_in_a_row for name, run in load_runs(store).items()} == {"a": 0, "x": 1, "y": 1}
 
 
+def test_mailbox_that_failed_is_named_once(run: Program, configure: Configure) -> None:
+    configure(maildir("a", 1) + maildir("b", 2))
+    for name in "ab":
+        Path(name, "new").rename(Path(name, "renamed"))
+    lines = [line for line in ingest(run).err.splitlines() if not line.startswith("hint")]
+    assert lines == [
+        f"dmarcops: {name}: cannot list {Path(name, 'new').absolute()}: No such file or directory" for name in "ab"
+    ]
+
+
 def test_exit_code_is_that_of_the_configuration_when_that_is_wrong(run: Program, configure: Configure) -> None:
     configure('[mailboxes.x]\nkind = "imaap"\n' + dead("y") + maildir("a", 1))
     ended = ingest(run)

@@ -30,7 +30,7 @@ def piped(
 ) -> "subprocess.CompletedProcess[bytes]":
     """Give the mail to a shell that runs the program, as local(8) of Postfix does."""
     (folder / "mail").write_bytes(MAIL)
-    line = f"{before} exec '{sys.executable}' -m dmarcops --store '{store}' ingest - --sysexits --jobs 1"
+    line = f"{before or 'exec'} '{sys.executable}' -m dmarcops --store '{store}' ingest - --sysexits --jobs 1"
     with (folder / "mail").open("rb") as mail:
         return subprocess.run(
             ["sh", "-c", line], stdin=mail, capture_output=True, env=environ, cwd=folder, check=False, timeout=120
@@ -61,9 +61,24 @@ def test_mail_is_to_be_kept_when_the_configuration_is_wrong(environ: dict[str, s
     assert piped(environ, tmp_path, "sqlite:///store.db").returncode == EX_TEMPFAIL
 
 
+def test_mail_is_to_be_kept_when_the_configuration_may_not_be_read(environ: dict[str, str], tmp_path: Path) -> None:
+    """As when the MTA runs the program as another user than the one that the file is for."""
+    (tmp_path / "private.toml").touch(mode=0)
+    # root reads every file, unless it is without its privileges
+    before = "exec setpriv --inh-caps=-all --bounding-set=-all" if os.geteuid() == 0 else ""
+    done = piped(environ | {"DMARCOPS_CONFIG": "private.toml"}, tmp_path, "sqlite:///store.db", before=before)
+    assert done.returncode == EX_TEMPFAIL
+    assert done.stderr == b"dmarcops: cannot read the configuration file private.toml: Permission denied\n"
+
+
+@pytest.mark.parametrize("slip", [("--job", "2"), ("--jobs", "none"), ("--format", "xml"), ("--watch",)])
+def test_mail_is_to_be_kept_when_the_call_is_wrong(run: Program, slip: tuple[str, ...]) -> None:
+    assert (pipe(run, *slip).code, pipe(run, "--sysexits", *slip).code) == (2, EX_TEMPFAIL)
+
+
 def test_mail_is_to_be_kept_when_files_may_not_grow(environ: dict[str, str], tmp_path: Path) -> None:
     """As on a full disk: not even the store's schema can be written."""
-    done = piped(environ, tmp_path, "sqlite:///store.db", before="ulimit -f 8; trap '' XFSZ;")
+    done = piped(environ, tmp_path, "sqlite:///store.db", before="ulimit -f 8; trap '' XFSZ; exec")
     assert done.returncode == EX_TEMPFAIL, done.stderr
 
 

@@ -1,6 +1,7 @@
 import io
 import os
 import pickle
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -90,6 +91,26 @@ def test_messages_of_an_mbox_with_endless_lines_are_read(tmp_path: Path) -> None
 def test_messages_of_stdin_have_the_origin_dash() -> None:
     assert read("-", stdin=b"<feedback/>") == [("-", b"<feedback/>")]
     assert [origin for origin, _ in read("-", stdin=mbox(*MAILS))] == ["-:1", "-:2", "-:3"]
+
+
+def test_messages_of_a_pipe_can_be_opened_again_and_again(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+
+    def feed(content: bytes) -> threading.Thread:
+        writer = threading.Thread(target=(tmp_path / "pipe").write_bytes, args=(content,), daemon=True)
+        writer.start()
+        return writer
+
+    writer = feed(b"<feedback/>")
+    (message,) = list(messages([str(tmp_path / "pipe")], stdin=io.BytesIO(), folder=tmp_path))
+    writer.join()
+    assert not message.path.is_fifo()
+    for _ in range(2):
+        with message.open() as file:
+            assert file.read() == b"<feedback/>"
+    assert message.origin == f"{tmp_path}/pipe"
+    feed(mbox(*MAILS))
+    assert [origin for origin, _ in read(tmp_path / "pipe")] == [f"{tmp_path}/pipe:{number}" for number in (1, 2, 3)]
 
 
 def test_messages_account_for_what_cannot_be_opened(tmp_path: Path) -> None:

@@ -118,6 +118,12 @@ def test_tls_on_the_port_of_starttls_is_told(log_in: Try, dovecot: Dovecot) -> N
     assert "starttls" in failed.value.hint
 
 
+def test_starttls_on_the_port_of_implicit_tls_is_told(log_in: Try, dovecot: Dovecot) -> None:
+    with pytest.raises(MailError, match="cannot connect: timed out") as failed:
+        log_in(tls="starttls", port=dovecot.imaps, timeout="1s")
+    assert "implicit" in failed.value.hint
+
+
 def test_starttls_is_required_when_it_is_configured(user: str, tmp_path: Path) -> None:
     with running_dovecot("ssl = no\n") as server:
         table = {"host": "127.0.0.1", "port": server.imap, "tls": "starttls", "username": user, "password": PASSWORD}

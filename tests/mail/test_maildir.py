@@ -266,8 +266,25 @@ def test_settle_fails_when_the_archive_cannot_be_written(box: Path) -> None:
     assert names(box / ".Archive/cur") == ["1.host:2,S"]
 
 
-def test_check_says_what_is_missing(box: Path) -> None:
+def test_check_takes_a_folder_that_settle_makes(box: Path) -> None:
     assert [line.kind for line in adapter(box).check()] == ["ok"]
+    deliver(box, "1.host")
+    source = adapter(box, archive="DMARC/Archive", invalid="DMARC/Invalid")
+    assert [line.kind for line in source.check()] == ["ok", "ok", "ok"]
+    assert not (box / ".DMARC.Archive").exists()
+    source.settle([(message, Handling.ARCHIVE) for message in given(source)])
+    assert [line.text for line in source.check()] == [
+        f"{box} can be read and written",
+        f"{box}/.DMARC.Archive can be read and written",
+        f"{box}/.DMARC.Invalid is made when the first mail is moved there",
+    ]
+
+
+def test_check_says_what_is_missing(box: Path) -> None:
+    (box / ".Archive").mkdir()
     first, second, third = adapter(box, archive="Archive").check()
     assert [first.kind, second.kind, third.kind] == ["ok", "problem", "hint"]
     assert ".Archive/new is not there" in second.text
+    problem, hint = adapter(box / "wrong", archive="Archive").check()
+    assert (problem.kind, hint.kind) == ("problem", "hint")
+    assert "wrong/new is not there" in problem.text

@@ -380,7 +380,7 @@ def test_file_that_is_no_mbox_or_not_there_is_no_source(box: Box) -> None:
     box.path.unlink()
     assert run(box.moving())[0] == []
     assert [line.kind for line in box.moving().check()] == ["problem", "hint", "ok"]
-    with pytest.raises(MailError, match="is not there"):
+    with pytest.raises(MailError, match="/nowhere is not there"):
         run(box(path=box.folder / "nowhere" / "mbox"))
     box.path.write_text("Subject: a mail\n\nx\n")
     with pytest.raises(MailError, match="no mbox"):

@@ -1,5 +1,6 @@
 """Against Dovecot's POP3 server, and against a few lines of TCP for what Dovecot would never say."""
 
+import gc
 import json
 import pickle
 import socket
@@ -217,6 +218,16 @@ def test_tls_trusts_a_ca_file_or_a_fingerprint(box: Box, tls: str, trust: str) -
             run(box(**wrong))
         assert not caught.value.transient
         assert caught.value.hint
+
+
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # of poplib, when no greeting comes
+def test_port_of_the_other_kind_of_tls_is_told(box: Box) -> None:
+    for tls, port, other in (("implicit", "port", "starttls"), ("starttls", "tls_port", "implicit")):
+        with pytest.raises(MailError) as told:
+            run(box(tls=tls, port=getattr(box.server, port), timeout="1s"))
+        assert f'tls = "{other}"' in told.value.hint
+        del told
+        gc.collect()
 
 
 def test_configuration_refuses_plaintext_over_a_network_and_nonsense() -> None:

@@ -205,6 +205,16 @@ def test_selectors_are_those_of_the_view_when_all_are_asked(store: Store) -> Non
     assert rows(views.selectors(store, Filter())) == SELECTORS
 
 
+def test_rows_of_as_much_mail_have_one_order_in_every_database(store: Store) -> None:
+    signed = AuthResults((dkim("tie.example", "k9", "fail"), dkim("tie.example", None, "fail")), ())
+    evaluated = evaluation(aligned=(FAIL, FAIL), results=signed)
+    record(store, messages([report(("192.0.2.9", 3, evaluated), report_id="9")]), NOW)
+    columns = ("dkim_domain", "selector")
+    for table in (views.selectors(store, Filter()), views.failures(store, Filter(), by="selector")):
+        tied = [selector for domain, selector in rows(table, *columns) if domain == "tie.example"]
+        assert tied == [None, "k9"]
+
+
 def test_selectors_count_only_mail_of_the_source_when_asked_for_one(store: Store) -> None:
     said = rows(views.selectors(store, Filter(source="2001:db8::/32")), "policy_domain", "selector", "mail_count")
     assert said == [("example.com", "s1", 7), ("example.net", "s1", 4)]
@@ -355,6 +365,7 @@ def test_reports_show_the_newest_first_and_flag_conflicts_when_asked(store: Stor
         (FIRST, 1, False, False, "2.eml#1"),
     ]
     assert rows(views.reports(store, Filter(since=FIRST, limit=1)), "received_at") == [(NOW,)]
+    assert rows(views.reports(store, Filter()), "day")[-2:] == [(FIRST,), (None,)]
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from importlib.util import find_spec
-from io import TextIOWrapper
+from io import BufferedIOBase, TextIOWrapper
 from itertools import islice
 from os import fsync
 from pathlib import Path
@@ -28,6 +28,7 @@ from dmarcops.ports import Progress
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from _typeshed import ReadableBuffer
 
     from dmarcops.store.views import Filter
 
@@ -37,6 +38,23 @@ BLOCK_ROWS = 10_000
 app = typer.Typer()
 
 Rows = Iterable[Sequence[object]]
+
+
+class _Lent(BufferedIOBase):
+    """A stream to write to that stays open when this is closed, whatever went wrong: standard output is not ours."""
+
+    name = "export"
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+
+    def writable(self) -> bool:
+        """Say that it can be written to."""
+        return True
+
+    def write(self, data: "ReadableBuffer", /) -> int:
+        """Write `data`."""
+        return self._stream.write(data)
 
 
 class ExportFormat(StrEnum):
@@ -108,12 +126,11 @@ def _write(names: Sequence[str], rows: Rows, form: ExportFormat, stream: BinaryI
     if form is ExportFormat.PARQUET:
         _write_parquet(names, rows, stream)
         return
-    text = TextIOWrapper(stream, encoding="utf-8", newline="", write_through=False)
-    if form is ExportFormat.CSV:
-        write_csv(names, rows, text)
-    else:
-        text.writelines(f"{json_object(names, row)}\n" for row in rows)
-    text.detach()  # flushes, and leaves `stream` open
+    with TextIOWrapper(_Lent(stream), encoding="utf-8", newline="") as text:
+        if form is ExportFormat.CSV:
+            write_csv(names, rows, text)
+        else:
+            text.writelines(f"{json_object(names, row)}\n" for row in rows)
 
 
 def _write_parquet(names: Sequence[str], rows: Rows, stream: BinaryIO) -> None:

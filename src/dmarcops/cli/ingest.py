@@ -30,6 +30,8 @@ PathsArgument = Annotated[
 JobsOption = Annotated[
     int | None, typer.Option("--jobs", min=1, metavar="N", help="Parse in N processes (default: the cores).")
 ]
+SYSEXITS = "--sysexits"
+"""The option of an MTA's pipe."""
 EX_TEMPFAIL = 75
 """What sysexits.h has for: it is to be tried again."""
 _UNREADABLE_SHOWN = 3
@@ -50,7 +52,7 @@ def ingest(
     jobs: JobsOption = None,
     watch: Annotated[bool, typer.Option("--watch", help="Stay, and follow all configured mailboxes.")] = False,
     sysexits: Annotated[
-        bool, typer.Option("--sysexits", help="For an MTA's pipe: exit 75 when it is to try again later.")
+        bool, typer.Option(SYSEXITS, help="For an MTA's pipe: exit 75 when it is to try again later.")
     ] = False,
     form: FormatOption = Format.TABLE,
 ) -> None:

@@ -266,11 +266,12 @@ def _raise_for_failed(polled: "list[Polled]") -> None:
     """
     failed = [(one.name, one.error) for one in polled if one.error is not None]
     failed.sort(key=lambda one: one[1].exit_code)
-    for name, error in failed[:-1]:
-        fault = fault_of(error)
-        sys.stderr.write("".join(f"{line}\n" for line in fault.lines()).replace("dmarcops: ", f"dmarcops: {name}: ", 1))
-    for name, error in failed[-1:]:
-        error.args = (f"{name}: {error}",)
+    for name, error in failed:
+        if not str(error).startswith(f"{name}: "):  # some kinds of mailboxes name themselves
+            error.args = (f"{name}: {error}",)
+    for _, error in failed[:-1]:
+        sys.stderr.writelines(f"{line}\n" for line in fault_of(error).lines())
+    for _, error in failed[-1:]:
         raise error
 
 

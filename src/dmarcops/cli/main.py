@@ -48,7 +48,12 @@ def global_options(
     *,
     config: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", envvar="DMARCOPS_CONFIG", help="Configuration file (default: ./dmarcops.toml)."),
+        typer.Option(
+            metavar="FILE",
+            envvar="DMARCOPS_CONFIG",
+            readable=False,  # not looked at before the command, which may have an exit code of its own for that
+            help="Configuration file (default: ./dmarcops.toml).",
+        ),
     ] = None,
     store: Annotated[
         str | None,
@@ -80,7 +85,12 @@ def run() -> None:
 
 
 def outcome(arguments: Sequence[str]) -> int:
-    """Run the program on `arguments`, tell on stderr the error that ended it, and return its exit code."""
+    """
+    Run the program on `arguments`, tell on stderr the error that ended it, and return its exit code.
+
+    A call that is not understood cannot say that it comes from an MTA, but for the option itself: a slip beside it in
+    the MTA's aliases is to bounce no mail.
+    """
     try:
         ended: int | None = get_command(app).main(
             list(arguments) or ["--help"], prog_name="dmarcops", standalone_mode=False
@@ -90,6 +100,8 @@ def outcome(arguments: Sequence[str]) -> int:
         code = 0  # the reader, as `head`, has all it wanted
     except (DmarcopsError, typer.TyperException, OSError) as error:
         code = _tell(error)
+        if ingest.SYSEXITS in arguments:
+            code = ingest.EX_TEMPFAIL
     else:
         code = _tell(KeyboardInterrupt()) if ended == INTERRUPTED else ended or 0
     _settle_stdout()

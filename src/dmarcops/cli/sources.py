@@ -6,6 +6,7 @@ import typer
 
 from dmarcops.cli.options import FormatOption, filtered, opened_store, parse_domain
 from dmarcops.cli.output import Format, show
+from dmarcops.cli.views import show_answer
 from dmarcops.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -49,8 +50,7 @@ def sources(context: typer.Context, *, where: "Filter", form: FormatOption = For
             )
         return
     with opened_store(context) as store:
-        table = reviewed_sources(store, where)
-        show(table.columns, table.rows, form)
+        show_answer(store, reviewed_sources(store, where), form)
 
 
 @sources_app.command()

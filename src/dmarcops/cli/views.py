@@ -1,7 +1,9 @@
 """`summary`, `failures`, `reports`, `selectors`: the store's views, filtered. Reads only."""
 
+import logging
 from collections.abc import Callable
 from enum import StrEnum
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from dmarcops.store.views import Filter, Table
 
 app = typer.Typer()
+_LOG = logging.getLogger(__name__)
 
 
 class Grouping(StrEnum):
@@ -90,7 +93,23 @@ def selectors(context: typer.Context, *, where: "Filter", form: FormatOption = F
     _show(context, lambda store: views.selectors(store, where), form)
 
 
+def show_answer(store: "Store", table: "Table", form: Format) -> None:
+    """
+    Print an answer of the store; that it knows nothing at all is said, since it reads like good news.
+
+    Raises:
+        ReaderGoneError: Nobody reads it any more.
+        StoreError: The database cannot be read.
+    """
+    from dmarcops.store.views import is_empty
+
+    rows = iter(table.rows)
+    first = list(islice(rows, 1))
+    show(table.columns, chain(first, rows), form)
+    if not first and is_empty(store):
+        _LOG.warning("there is no report yet in the store %s", store.shown)
+
+
 def _show(context: typer.Context, ask: Callable[["Store"], "Table"], form: Format) -> None:
     with opened_store(context) as store:
-        table = ask(store)
-        show(table.columns, table.rows, form)
+        show_answer(store, ask(store), form)

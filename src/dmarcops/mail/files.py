@@ -2,7 +2,7 @@
 Messages on disk: files, directories, Maildir, mbox, and standard input.
 
 What a file is, is found by its content; a name only says where to look. Nothing is written but a temporary copy of
-standard input.
+standard input, and of a pipe that is named.
 """
 
 import io
@@ -59,7 +59,7 @@ class PathSource:
     Args:
         paths: Where to look.
         stdin: Standard input.
-        folder: Where its copy goes; it must stay as long as the messages are in use.
+        folder: Where copies go; it must stay as long as the messages are in use.
     """
 
     name = "paths"
@@ -109,16 +109,17 @@ def messages(paths: Sequence[str], *, stdin: BinaryIO, folder: Path) -> Iterator
     Args:
         paths: Where to look.
         stdin: Standard input.
-        folder: Where its copy goes; it must stay as long as the messages are in use.
+        folder: Where copies go; it must stay as long as the messages are in use.
     """
-    for path in paths:
+    for number, path in enumerate(paths):
         if path == STDIN:
-            copy = folder / "stdin"
-            with copy.open("wb") as file:
-                shutil.copyfileobj(stdin, file)
-            yield from _of_file(copy, origin=STDIN)
+            yield from _of_file(_copied(stdin, folder / "stdin"), origin=STDIN)
         elif Path(path).is_dir():
             yield from _below(Path(path).absolute())
+        elif Path(path).is_fifo():
+            with Path(path).open("rb") as pipe:
+                copy = _copied(pipe, folder / f"pipe-{number}")
+            yield from _of_file(copy, origin=str(Path(path).absolute()))
         else:
             yield from _of_file(Path(path).absolute())
 
@@ -133,6 +134,13 @@ def reopened(origin: str) -> FileMessage | MboxMessage | None:
     if not (number.isascii() and number.isdigit() and mbox.is_absolute() and mbox.is_file() and _is_mbox(mbox)):
         return None
     return next((message for message in _of_file(mbox) if message.origin == origin), None)
+
+
+def _copied(stream: BinaryIO, copy: Path) -> Path:
+    """Copy what can be read but once."""
+    with copy.open("wb") as file:
+        shutil.copyfileobj(stream, file)
+    return copy
 
 
 def _below(top: Path) -> Iterator[FileMessage | MboxMessage]:

@@ -9,6 +9,7 @@ import re
 import ssl
 
 from dmarcops.errors import MailError
+from dmarcops.mail.tls_port import PORT_OF_STARTTLS, is_no_tls
 
 LIBRARY = (imaplib.IMAP4.error, OSError, ValueError, LookupError)
 """What imapclient and imaplib raise for a failure or for an answer that makes no sense."""
@@ -88,9 +89,8 @@ def tls_fault(where: str, error: OSError) -> MailError:
     if isinstance(error, ssl.SSLCertVerificationError):
         hint = "give the certificate of its authority as ca_file, or the server's own as fingerprint"
         return MailError(f"{where}: its certificate is not trusted: {error.verify_message}", hint=hint)
-    if isinstance(error, ssl.SSLError) and "WRONG_VERSION" in str(error.reason):
-        hint = 'is it the port of tls = "starttls"?'
-        return MailError(f"{where}: it does not speak TLS on this port", hint=hint)
+    if is_no_tls(error):
+        return MailError(f"{where}: it does not speak TLS on this port", hint=PORT_OF_STARTTLS)
     return MailError(f"{where}: cannot connect: {_text(error)}", transient=True)
 
 

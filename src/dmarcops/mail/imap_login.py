@@ -20,6 +20,7 @@ from dmarcops.mail.imap_client import Client
 from dmarcops.mail.imap_faults import LIBRARY, fault, tls_fault
 from dmarcops.mail.imap_session import Session
 from dmarcops.mail.oauth import OAuth, Tokens, is_loopback
+from dmarcops.mail.tls_port import PORT_OF_IMPLICIT
 from dmarcops.quantities import parse_duration
 from dmarcops.settings import Duration, MailboxSettings
 
@@ -126,7 +127,10 @@ def _connected(server: Server) -> Client:
     try:
         return Client(server.host, server.effective_port, context=context, timeout=timeout)
     except OSError as error:
-        raise tls_fault(server.where, error) from error
+        told = tls_fault(server.where, error)
+        if isinstance(error, TimeoutError) and server.tls != "implicit":
+            raise MailError(str(told), transient=True, hint=PORT_OF_IMPLICIT) from error
+        raise told from error
     except LIBRARY as error:
         told = fault(server.where, "connect", error)
         # A server that greets with BYE, or hangs up, is busy or going down (RFC 3501 section 7.1.5).

@@ -125,9 +125,12 @@ class Adapter:
         self._given.clear()
 
     def check(self) -> Sequence[Finding]:
-        """See that the folders are there and mails can be moved."""
-        folders = [self._path, *{self._destination(Handling.ARCHIVE), self._destination(Handling.INVALID)}]
-        return [finding for folder in dict.fromkeys(folders) for finding in _checked(folder)]
+        """See that the Maildir is there and mails can be moved; folders that they go to are made then."""
+        targets = dict.fromkeys((self._destination(Handling.ARCHIVE), self._destination(Handling.INVALID)))
+        findings = list(_checked(self._path))
+        if all(finding.kind == "ok" for finding in findings):
+            findings += [finding for target in targets if target != self._path for finding in _checked_target(target)]
+        return findings
 
     def _paths(self) -> Iterator[Path]:
         for subfolder in _SUBFOLDERS:
@@ -225,3 +228,12 @@ def _checked(folder: Path) -> Sequence[Finding]:
         if not os.access(folder / subfolder, os.R_OK | os.W_OK | os.X_OK):
             return bad(f"{folder / subfolder} is not ours to write", "look at owner and mode")
     return good(f"{folder} can be read and written")
+
+
+def _checked_target(folder: Path) -> Sequence[Finding]:
+    """Check a folder that mails are moved to: one that is missing can be made when the first is."""
+    if not os.path.lexists(folder):
+        if not os.access(folder.parent, os.W_OK | os.X_OK):
+            return bad(f"{folder} is not there, and {folder.parent} is not ours to write", "look at owner and mode")
+        return good(f"{folder} is made when the first mail is moved there")
+    return _checked(folder)

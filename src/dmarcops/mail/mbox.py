@@ -220,7 +220,9 @@ class Adapter:
                     self._journal.finish(file)
                 yield file
         except FileNotFoundError as error:
-            raise MailError(f"{self._name}: {error.filename} is not there", hint="look at `path`") from error
+            folder = self._path.parent  # without it, it is the lock that could not be made
+            missing = error.filename if folder.is_dir() else folder
+            raise MailError(f"{self._name}: {missing} is not there", hint="look at `path`") from error
         except OSError as error:
             hint = "it is to be readable and, with an archive or a dotlock, writable, as is its folder"
             raise MailError(f"{self._name}: {error.filename or self._path}: {error.strerror}", hint=hint) from error

@@ -26,6 +26,7 @@ from pydantic import SecretStr, model_validator
 
 from dmarcops.errors import MailError
 from dmarcops.mail.spool import Batch, Bounds, Spool, Withheld, bad, good, printable, too_big
+from dmarcops.mail.tls_port import PORT_OF_IMPLICIT, PORT_OF_STARTTLS, is_no_tls
 from dmarcops.ports import Finding, Handling, Message
 from dmarcops.settings import Duration
 
@@ -195,14 +196,24 @@ class Adapter:
             self._drop()
             raise self._failure(error) from error
 
+    def _greeted(self) -> poplib.POP3:
+        """Connect, by TLS when that comes first, and hear the greeting."""
+        host, timeout = self._config.host, self._config.timeout.total_seconds()
+        is_implicit = self._config.tls == "implicit"
+        try:
+            if is_implicit:
+                return poplib.POP3_SSL(host, self._port, timeout=timeout, context=self._context())
+            return poplib.POP3(host, self._port, timeout=timeout)
+        except OSError as error:
+            told = self._failure(error)
+            if is_no_tls(error):
+                raise MailError(str(told), hint=PORT_OF_STARTTLS) from error
+            if isinstance(error, TimeoutError) and not is_implicit:
+                raise MailError(str(told), transient=True, hint=PORT_OF_IMPLICIT) from error
+            raise
+
     def _opened(self) -> poplib.POP3:
-        timeout = self._config.timeout.total_seconds()
-        if self._config.tls == "implicit":
-            session: poplib.POP3 = poplib.POP3_SSL(
-                self._config.host, self._port, timeout=timeout, context=self._context()
-            )
-        else:
-            session = poplib.POP3(self._config.host, self._port, timeout=timeout)
+        session = self._greeted()
         try:
             if self._config.tls == "starttls":
                 session.stls(self._context())

@@ -106,6 +106,11 @@ class Store:
         """The file of an SQLite store, `None` of another."""
         return self._engine.url.database if self._engine.dialect.name == "sqlite" else None
 
+    @property
+    def shown(self) -> str:
+        """The address, for messages: without its password."""
+        return shown(self._engine.url)
+
     def close(self) -> None:
         """Close all connections."""
         self._engine.dispose()

@@ -89,6 +89,18 @@ class Table:
     rows: Iterable[tuple[object, ...]]
 
 
+def is_empty(store: Store) -> bool:
+    """
+    Tell whether there is no report of any kind.
+
+    Raises:
+        StoreError: The database cannot be read.
+    """
+    kinds = (REPORT, FAILURE_REPORT, TLS_REPORT)
+    with store.read() as connection:
+        return all(connection.scalar(select(kind.c.id).limit(1)) is None for kind in kinds)
+
+
 def summary(store: Store, where: Filter) -> Table:
     """For each policy domain: how much mail, how much of it passes, and the policy of its newest report."""
     source = _base(where)
@@ -212,7 +224,7 @@ def reports(store: Store, where: Filter) -> Table:
         REPORT.c.received_at,
         REPORT.c.origin,
     ).where(*conditions)
-    ordered = statement.order_by(REPORT.c.day.desc(), REPORT.c.mail_count.desc(), REPORT.c.id)
+    ordered = statement.order_by(REPORT.c.day.desc().nulls_last(), REPORT.c.mail_count.desc(), REPORT.c.id)
     return _answer(store, ordered, where)
 
 
@@ -236,7 +248,7 @@ def failure_reports(store: Store, where: Filter) -> Table:
         *_columns(FAILURE_REPORT, "received_at origin"),
     ).where(*conditions)
     latest = (
-        FAILURE_REPORT.c.day.desc(),
+        FAILURE_REPORT.c.day.desc().nulls_last(),
         FAILURE_REPORT.c.arrival_date.desc().nulls_last(),
         FAILURE_REPORT.c.id.desc(),
     )
@@ -442,7 +454,8 @@ def _seen(source: FromClause) -> Iterator[ColumnElement[Any]]:
 
 
 def _most_first(statement: "_Question", *keys: ColumnElement[Any]) -> "_Question":
-    return statement.order_by(statement.selected_columns.mail_count.desc(), *keys)
+    """Order by mail and then by keys, which may be null: the databases differ in where they put that."""
+    return statement.order_by(statement.selected_columns.mail_count.desc(), *(key.nulls_first() for key in keys))
 
 
 def _chosen(where: Filter, *conditions: ColumnElement[bool]) -> FromClause:
