@@ -94,6 +94,12 @@ def test_dry_run_changes_nothing(run: Program) -> None:
         (("rotate", "--now"), 2, "an order is for one or more domains"),
         (("rotate", "--emergency", "none", DOMAIN), 2, "there is no key 'none'"),
         (("rotate", "--rollback", DOMAIN), 3, "rollback"),
+        (("rotate", "--emergency", "s1", "--hold", DOMAIN), 2, "--hold goes with no other order, but --emergency"),
+        (("rotate", "--hold", "--resume", DOMAIN), 2, "--hold goes with no other order, but --resume"),
+        (("rotate", "--hold", "--dry-run", DOMAIN), 2, "--hold goes with no other order, but --dry-run"),
+        (("rotate", "--resume", "--dry-run", DOMAIN), 2, "--resume goes with no other order, but --dry-run"),
+        (("rotate", "--now", "--rollback", DOMAIN), 2, "--now and --rollback contradict each other"),
+        (("rotate", "--reason", "why", DOMAIN), 2, "there is no --hold"),
         (("keys", "show", DOMAIN, "none"), 2, "there is no key none"),
         (("keys", "check", DOMAIN), 2, "there are no keys"),
         (("verify", DOMAIN), 2, "no key of example.com is in use"),
@@ -106,6 +112,21 @@ def test_a_call_that_cannot_work_says_why(run: Program, words: tuple[str, ...], 
     ended = run(*words)
     assert ended.code == code
     assert told in ended.err
+    assert run("keys", "history", DOMAIN, "--format", "json").out == "[]\n"
+
+
+def test_the_record_of_a_revoked_key_is_the_one_that_says_so(run: Program, zone: Zone) -> None:
+    run("rotate")
+    (key,) = json.loads(run("rotate", "--format", "json").out)["domains"][0]["keys"]
+    name = f"{key['selector']}._domainkey.{DOMAIN}"
+    zone[name] = text_of(run("keys", "show", DOMAIN, key["selector"]).out)
+    assert run("rotate").code == 0
+    run("rotate", "--emergency", key["selector"], DOMAIN)
+    zone[name] = b"v=DKIM1; k=rsa; p="
+    assert run("rotate").code == 0
+    assert text_of(run("keys", "show", DOMAIN, key["selector"]).out) == zone[name]
+    ended = run("keys", "check", DOMAIN, "--format", "json")
+    assert (ended.code, {row["outcome"] for row in json.loads(ended.out)}) == (0, {"ok"}), ended.err
 
 
 def test_a_domain_that_is_not_well_configured_stops_no_other(run: Program, tmp_path: Path) -> None:

@@ -66,7 +66,9 @@ def show_record(
     if not key.record:
         raise ConfigError(f"the key {selector} of {domain} is not made yet", hint="dmarcops rotate makes it")
     with standard_output() as stream:
-        stream.write(f"{key.name}. IN TXT {format_txt(key.record.encode(), base=DECIMAL)}\n")
+        # Of a key that was revoked the empty one: the other would put it back into use.
+        text = key.published or key.record
+        stream.write(f"{key.name}. IN TXT {format_txt(text.encode(), base=DECIMAL)}\n")
 
 
 @keys_app.command()

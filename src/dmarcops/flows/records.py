@@ -1,10 +1,10 @@
 """How DNS has the records of keys: what each server says, held against what we hold. Changes nothing."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from dmarcops.dkim.lifecycle import Key
-from dmarcops.dkim.record import compare
+from dmarcops.dkim.record import Finding, Outcome, compare, judge, parse_record
 from dmarcops.errors import DmarcopsError
 from dmarcops.ports import Resolver
 
@@ -47,7 +47,18 @@ def answers_for(key: Key, resolver: Resolver, problems: list[DmarcopsError]) -> 
             problems.append(error)
             return
         for server, texts in sorted(answers.items()):
-            found = compare(texts, key.published.encode())
-            is_there = is_there and found.is_ours
-            outcome = _OK if found.is_ours else found.outcome.value
+            found, is_ours = _held_against(key.published.encode(), texts)
+            is_there = is_there and is_ours
+            outcome = _OK if is_ours else found.outcome.value
             yield Answer(key.selector, key.stage.value, server, outcome, found.detail)
+
+
+def _held_against(published: bytes, texts: Sequence[bytes] | None) -> tuple[Finding, bool]:
+    """Say what a server has, and whether that is what was published: of a key that was revoked, an empty `p=`."""
+    if not parse_record(published).is_revoked:
+        found = compare(texts, published)
+        return found, found.is_ours
+    found = judge(texts)
+    if found.outcome in {Outcome.OK, Outcome.TESTING, Outcome.WEAK}:
+        found = Finding(Outcome.MISMATCH, "the key is not revoked there yet", found.record)
+    return found, found.outcome is Outcome.REVOKED
