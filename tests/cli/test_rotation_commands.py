@@ -115,6 +115,26 @@ def test_a_call_that_cannot_work_says_why(run: Program, words: tuple[str, ...], 
     assert run("keys", "history", DOMAIN, "--format", "json").out == "[]\n"
 
 
+def test_the_name_of_a_key_in_an_alias_is_looked_at_too(run: Program, zone: Zone, tmp_path: Path) -> None:
+    with (tmp_path / "dmarcops.toml").open("a") as file:
+        file.write('aliases = ["b.example.com"]\n')
+    run("rotate")
+    (key,) = json.loads(run("rotate", "--format", "json").out)["domains"][0]["keys"]
+    name, alias = (f"{key['selector']}._domainkey.{domain}" for domain in (DOMAIN, "b.example.com"))
+    zone[name] = text_of(run("keys", "show", DOMAIN, key["selector"]).out)
+    run("rotate")
+    (key,) = json.loads(run("rotate", "--format", "json").out)["domains"][0]["keys"]
+    assert f"for {alias}: there is no TXT record; a CNAME of {name} belongs there" in key["reason"]
+    ended = run("keys", "check", DOMAIN, "--format", "json")
+    wrong = [(row["server"], row["detail"]) for row in json.loads(ended.out) if row["outcome"] != "ok"]
+    ((server, detail),) = wrong
+    assert (ended.code, detail) == (1, f"there is no TXT record; a CNAME of {name} belongs there")
+    assert server.endswith(f" for {alias}")
+    assert f"a CNAME of {name} belongs there" in run("doctor", "--format", "json").out
+    zone[alias] = zone[name]
+    assert run("keys", "check", DOMAIN).code == 0
+
+
 def test_the_record_of_a_revoked_key_is_the_one_that_says_so(run: Program, zone: Zone) -> None:
     run("rotate")
     (key,) = json.loads(run("rotate", "--format", "json").out)["domains"][0]["keys"]

@@ -875,10 +875,8 @@ def test_record_is_asked_for_at_every_name_when_domains_share_a_key() -> None:
     assert set(facts.authoritative) == {NAME.format("s0"), "s0._domainkey.example.net"}
     dangling = {**facts.authoritative, "s0._domainkey.example.net": {SERVERS[0]: ()}}
     no = reason(world, "s0", replace(facts, authoritative=dangling))
-    assert (no.is_overdue, no.text) == (
-        True,
-        f"{SERVERS[0]} for s0._domainkey.example.net: there is no TXT record (no_key)",
-    )
+    told = f"there is no TXT record; a CNAME of {NAME.format('s0')} belongs there (no_key)"
+    assert (no.is_overdue, no.text) == (True, f"{SERVERS[0]} for s0._domainkey.example.net: {told}")
 
 
 # --- hold -------------------------------------------------------------------------------------------------------------

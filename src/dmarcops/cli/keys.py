@@ -87,8 +87,9 @@ def check(
     problems: list[DmarcopsError] = []
     with opened_store(context) as store:
         found = _known(store, domain, selector)
-        resolver = parts_of(context, store).resolver
-    rows = [row for key in found for row in answers_for(key, resolver, problems)]
+        parts = parts_of(context, store)
+        aliases = parts.aliases(domain)
+    rows = [row for key in found for row in answers_for(key, parts.resolver, problems, aliases)]
     show(("selector", "stage", "server", "outcome", "detail"), rows, form)
     wrong = sum(not row.is_ours for row in rows)
     if wrong:

@@ -260,7 +260,8 @@ def _differs(key: Key, view: View, said: Mapping[str, Answers], guard: str) -> N
         for server, texts in sorted(answers.items()):
             found = compare(texts, key.record.encode())
             if not found.is_ours:
-                return No(guard, f"{server} for {name}: {found.detail} ({found.outcome})")
+                told = f"{found.detail}{key.missing_at(name, texts)}"
+                return No(guard, f"{server} for {name}: {told} ({found.outcome})")
     return None
 
 

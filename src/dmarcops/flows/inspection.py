@@ -95,7 +95,7 @@ def check_domain(
     domain, resolver = outside.plan.domain, outside.resolver
     yield from check_zone(domain, resolver, has_policy=has_policy)
     for key in keys:
-        yield from _record(key, resolver)
+        yield from _record(key, resolver, outside.plan.aliases)
         yield from _private_half(key, outside.keystore)
     known = {key.selector: key for key in keys}
     for name, of in outside.plan.places:
@@ -160,9 +160,9 @@ def _policy(name: str, answers: dict[str, tuple[bytes, ...]], *, has_policy: boo
         yield Finding("problem" if has_policy else "hint", f"there is no DMARC record at {name}")
 
 
-def _record(key: Key, resolver: Resolver) -> Iterator[Finding]:
+def _record(key: Key, resolver: Resolver, aliases: Sequence[str]) -> Iterator[Finding]:
     problems: list[DmarcopsError] = []
-    answers = list(answers_for(key, resolver, problems))
+    answers = list(answers_for(key, resolver, problems, aliases))
     for answer in answers:
         if not answer.is_ours:
             yield Finding("problem", f"{key.name}: {answer.server} has another record: {answer.detail}")
