@@ -105,6 +105,7 @@ def test_dry_run_changes_nothing(run: Program) -> None:
         (("verify", DOMAIN), 2, "no key of example.com is in use"),
         (("verify", DOMAIN, "--selector", "s1"), 2, "no mailbox is configured"),
         (("verify", DOMAIN, "a.eml", "--selector", "s1"), 2, "without --eml"),
+        (("verify", DOMAIN, "--eml", "a.eml", "--selector", "s1"), 2, "no such file or directory: a.eml"),
         (("probe", DOMAIN, "--selector", "s1"), 2, "no mailbox is configured"),
     ],
 )
@@ -235,6 +236,18 @@ def test_a_key_is_imported_verified_from_files_and_listed(run: Program, zone: Zo
     failing = signed_mail(key, tmp_path, said.replace("=pass", "=fail"))
     ended = run("verify", DOMAIN, "--eml", failing, "--authserv-id", "mx.receiver.example", "--no-dns")
     assert ended.code == 1
+
+
+def test_a_verdict_is_told_without_any_mail_and_what_cannot_be_read_is_an_error(run: Program, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    ended = run("verify", DOMAIN, "--eml", "empty", "--selector", "s1")
+    assert ended.code == 0
+    told = f"{DOMAIN} s1 waiting no mail was found that could say something"
+    assert ended.out.splitlines()[-1].split() == told.split()
+    (tmp_path / "gone.eml").symlink_to("nowhere")
+    ended = run("verify", DOMAIN, "--eml", "gone.eml", "--selector", "s1", "--format", "json")
+    assert (ended.code, json.loads(ended.out)["verdict"]) == (1, "waiting")
+    assert "gone.eml cannot be read" in ended.err
 
 
 def encrypted(key: PrivateKey, form: PrivateFormat) -> bytes:
