@@ -475,3 +475,12 @@ class Signer(Protocol):
             UnsafeChangeError: The configuration names it.
         """
         ...
+
+
+@runtime_checkable
+class Foreseeing(Protocol):
+    """A signer that can tell before a switch is due what would stop it."""
+
+    def foresee(self, domain: Domain, algorithm: str) -> Sequence[Finding]:
+        """Tell what would, and whether the keys are there that it names now; changes nothing, never raises."""
+        ...

@@ -118,6 +118,13 @@ class Parts:
         """
         return self.config.read(("domains", domain_key(self.config, name)), DomainSettings)
 
+    def aliases(self, name: str) -> tuple[str, ...]:
+        """Give the domains that are signed with the keys of a domain; none when it is not configured any more."""
+        try:
+            return self.domain(name)[1].aliases
+        except ConfigError:
+            return ()
+
     @property
     def submission(self) -> SmtpSubmission:
         """

@@ -1,5 +1,6 @@
 """`doctor` over what rotations work with: BIND, Route 53, key stores, signers, submission; what is wrong is named."""
 
+import json
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -244,7 +245,7 @@ def test_a_private_half_that_is_gone_or_another_is_told(site: Site) -> None:
     file.unlink()
     ended = site.doctor()
     assert "is not kept any more" in str(problems(ended)[f"domains.{DOMAIN}"])
-    assert "dmarcops rotate --now" in hints(ended, f"domains.{DOMAIN}")
+    assert f"when it is verified: dmarcops rotate --now {DOMAIN}" in hints(ended, f"domains.{DOMAIN}")
 
 
 def test_keys_that_lie_open_are_told(site: Site) -> None:
@@ -306,6 +307,52 @@ def test_files_of_an_mta_are_looked_at_and_its_own_check_is_run(site: Site) -> N
     assert "/bin/sh ended with 4: it said nothing" in problems(ended)["signers.pmta"]
     assert f"others than its owner can write to {folder}/open" in str(problems(ended)["signers.kumo"])
     assert f"chmod go-w {folder}/open" in hints(ended, "signers.kumo")
+
+
+def test_what_would_stop_a_switch_is_told_long_before_it_is_due(site: Site) -> None:
+    site.adopt()
+    folder, name = site.folder, site.key.selector
+    files = folder / "signers"
+    files.mkdir(mode=0o700)
+    (files / "old.key").write_bytes(site.key.pem)
+    own = {
+        "pmta": f'kind = "powermta"\nconfig = "{files}/pmta"\nreload = ["true"]\nothers = ["{files}/pmta-main"]\n',
+        "milter": f'kind = "opendkim"\nkey_table = "{files}/keys"\nsigning_table = "{files}/signing"\n'
+        'reload = ["true"]\ncheck = ["true"]\nrequire_safe_keys = false\n',
+        "kumo": f'kind = "kumomta"\nconfig = "{files}/kumo"\n',
+        "rspamd": f'kind = "rspamd"\nconfig = "{files}/rspamd"\ncheck = ["true"]\n',
+        "exim": f'kind = "exim"\nconfig = "{files}/exim"\n',
+    }
+    listed = "".join(f'[signers.{kind}]\nkey_dir = "{folder}/{kind}"\n{text}' for kind, text in own.items())
+    text = site.text.replace('signers = ["own"]', f"signers = {json.dumps(['own', *own])}") + listed
+    content = {
+        "pmta": f"# BEGIN dmarcops\ndomain-key {name},{DOMAIN},{files}/old.key\n# END dmarcops\n",
+        "pmta-main": "",
+        "keys": f"# BEGIN dmarcops\nmail {DOMAIN}:{name}:{files}/old.key\n# END dmarcops\n",
+        "signing": f"# BEGIN dmarcops\n*@{DOMAIN} mail\n# END dmarcops\n",
+        "kumo": "",
+        "rspamd": "",
+        "exim": "",
+    }
+    for file, lines in content.items():
+        (files / file).write_text(lines)
+    assert problems(site.doctor(text)) == {}
+    (files / "pmta-main").write_text(f"domain-key other,{DOMAIN},/etc/other.key\n")
+    (files / "signing").write_text(f"*@{DOMAIN} mail\n")
+    (files / "kumo").write_text(f'[domain."{DOMAIN}"]\nselector = "{name}"\n')
+    (files / "rspamd").write_text(f"{DOMAIN} {name}\n")
+    (files / "exim").write_text(f"{DOMAIN}: {name}\n")
+    ended = site.doctor(text)
+    told = problems(ended)[f"domains.{DOMAIN}"]
+    for file in ("pmta-main", "signing", "kumo", "rspamd", "exim"):
+        assert [str(files / file) in each and "outside the dmarcops block" in each for each in told].count(True) == 1, (
+            file
+        )
+    assert "move that line between # BEGIN dmarcops" in hints(ended, f"domains.{DOMAIN}")
+    assert (files / "signing").read_text() == f"*@{DOMAIN} mail\n"
+    (files / "old.key").unlink()
+    told = problems(site.doctor(text))[f"domains.{DOMAIN}"]
+    assert told.count(f"the key file {files}/old.key is named, and is not there: mail is not signed") == 2
 
 
 @pytest.fixture

@@ -94,11 +94,18 @@ def test_dry_run_changes_nothing(run: Program) -> None:
         (("rotate", "--now"), 2, "an order is for one or more domains"),
         (("rotate", "--emergency", "none", DOMAIN), 2, "there is no key 'none'"),
         (("rotate", "--rollback", DOMAIN), 3, "rollback"),
+        (("rotate", "--emergency", "s1", "--hold", DOMAIN), 2, "--hold goes with no other order, but --emergency"),
+        (("rotate", "--hold", "--resume", DOMAIN), 2, "--hold goes with no other order, but --resume"),
+        (("rotate", "--hold", "--dry-run", DOMAIN), 2, "--hold goes with no other order, but --dry-run"),
+        (("rotate", "--resume", "--dry-run", DOMAIN), 2, "--resume goes with no other order, but --dry-run"),
+        (("rotate", "--now", "--rollback", DOMAIN), 2, "--now and --rollback contradict each other"),
+        (("rotate", "--reason", "why", DOMAIN), 2, "there is no --hold"),
         (("keys", "show", DOMAIN, "none"), 2, "there is no key none"),
         (("keys", "check", DOMAIN), 2, "there are no keys"),
         (("verify", DOMAIN), 2, "no key of example.com is in use"),
         (("verify", DOMAIN, "--selector", "s1"), 2, "no mailbox is configured"),
         (("verify", DOMAIN, "a.eml", "--selector", "s1"), 2, "without --eml"),
+        (("verify", DOMAIN, "--eml", "a.eml", "--selector", "s1"), 2, "no such file or directory: a.eml"),
         (("probe", DOMAIN, "--selector", "s1"), 2, "no mailbox is configured"),
     ],
 )
@@ -106,6 +113,41 @@ def test_a_call_that_cannot_work_says_why(run: Program, words: tuple[str, ...], 
     ended = run(*words)
     assert ended.code == code
     assert told in ended.err
+    assert run("keys", "history", DOMAIN, "--format", "json").out == "[]\n"
+
+
+def test_the_name_of_a_key_in_an_alias_is_looked_at_too(run: Program, zone: Zone, tmp_path: Path) -> None:
+    with (tmp_path / "dmarcops.toml").open("a") as file:
+        file.write('aliases = ["b.example.com"]\n')
+    run("rotate")
+    (key,) = json.loads(run("rotate", "--format", "json").out)["domains"][0]["keys"]
+    name, alias = (f"{key['selector']}._domainkey.{domain}" for domain in (DOMAIN, "b.example.com"))
+    zone[name] = text_of(run("keys", "show", DOMAIN, key["selector"]).out)
+    run("rotate")
+    (key,) = json.loads(run("rotate", "--format", "json").out)["domains"][0]["keys"]
+    assert f"for {alias}: there is no TXT record; a CNAME of {name} belongs there" in key["reason"]
+    ended = run("keys", "check", DOMAIN, "--format", "json")
+    wrong = [(row["server"], row["detail"]) for row in json.loads(ended.out) if row["outcome"] != "ok"]
+    ((server, detail),) = wrong
+    assert (ended.code, detail) == (1, f"there is no TXT record; a CNAME of {name} belongs there")
+    assert server.endswith(f" for {alias}")
+    assert f"a CNAME of {name} belongs there" in run("doctor", "--format", "json").out
+    zone[alias] = zone[name]
+    assert run("keys", "check", DOMAIN).code == 0
+
+
+def test_the_record_of_a_revoked_key_is_the_one_that_says_so(run: Program, zone: Zone) -> None:
+    run("rotate")
+    (key,) = json.loads(run("rotate", "--format", "json").out)["domains"][0]["keys"]
+    name = f"{key['selector']}._domainkey.{DOMAIN}"
+    zone[name] = text_of(run("keys", "show", DOMAIN, key["selector"]).out)
+    assert run("rotate").code == 0
+    run("rotate", "--emergency", key["selector"], DOMAIN)
+    zone[name] = b"v=DKIM1; k=rsa; p="
+    assert run("rotate").code == 0
+    assert text_of(run("keys", "show", DOMAIN, key["selector"]).out) == zone[name]
+    ended = run("keys", "check", DOMAIN, "--format", "json")
+    assert (ended.code, {row["outcome"] for row in json.loads(ended.out)}) == (0, {"ok"}), ended.err
 
 
 def test_a_domain_that_is_not_well_configured_stops_no_other(run: Program, tmp_path: Path) -> None:
@@ -194,6 +236,18 @@ def test_a_key_is_imported_verified_from_files_and_listed(run: Program, zone: Zo
     failing = signed_mail(key, tmp_path, said.replace("=pass", "=fail"))
     ended = run("verify", DOMAIN, "--eml", failing, "--authserv-id", "mx.receiver.example", "--no-dns")
     assert ended.code == 1
+
+
+def test_a_verdict_is_told_without_any_mail_and_what_cannot_be_read_is_an_error(run: Program, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    ended = run("verify", DOMAIN, "--eml", "empty", "--selector", "s1")
+    assert ended.code == 0
+    told = f"{DOMAIN} s1 waiting no mail was found that could say something"
+    assert ended.out.splitlines()[-1].split() == told.split()
+    (tmp_path / "gone.eml").symlink_to("nowhere")
+    ended = run("verify", DOMAIN, "--eml", "gone.eml", "--selector", "s1", "--format", "json")
+    assert (ended.code, json.loads(ended.out)["verdict"]) == (1, "waiting")
+    assert "gone.eml cannot be read" in ended.err
 
 
 def encrypted(key: PrivateKey, form: PrivateFormat) -> bytes:

@@ -88,8 +88,8 @@ def told(facts: Facts, kind: str, answers: dict[str, Answers]) -> Facts:
     return replace(facts, recursive=answers)
 
 
-def reason(world: World, selector: str, facts: Facts | None = None) -> Reason:
-    return next(each for each in world.look(facts=facts).reasons if each.selector == selector)
+def reason(world: World, selector: str, facts: Facts | None = None, orders: Orders | None = None) -> Reason:
+    return next(each for each in world.look(orders, facts).reasons if each.selector == selector)
 
 
 # --- the whole life ---------------------------------------------------------------------------------------------------
@@ -660,6 +660,37 @@ def test_standby_key_waits_for_the_share_of_its_domain_when_due() -> None:
     assert reason(world, "s1").guard == "moved"
 
 
+def test_the_key_that_signs_says_until_when_only_while_a_standby_key_waits() -> None:
+    world = settled(replace(PLAN, standby=True))
+    for _ in range(3):
+        world.turn()
+    activated = world.key("s0").activated
+    assert activated is not None
+    no = reason(world, "s0")
+    assert (no.text, no.not_before) == ("s1 is next", activated + 90 * DAY)
+    # Ordered, or in an emergency, it is a matter of DNS alone.
+    del world.servers[SERVERS[0]][NAME.format("s1")]
+    assert reason(world, "s0", orders=Orders(start=True)).not_before is None
+    no = reason(world, "s0", orders=Orders(emergency="s0"))
+    assert (no.text, no.not_before) == ("it has leaked; s1 is next", None)
+
+
+def test_the_key_that_signs_names_the_one_that_is_made_in_the_same_tick() -> None:
+    world = settled()
+    assert reason(world, "s0", orders=Orders(start=True)).text == "s1 is next"
+    assert reason(world, "s0", orders=Orders(emergency="s0")).text == "it has leaked; s1 is next"
+
+
+def test_a_key_that_cannot_be_destroyed_yet_says_so() -> None:
+    world = verified()
+    world.until("s0", Stage.RETIRED)
+    world.now += 31 * DAY
+    world.run()
+    world.tick()
+    assert world.key("s0").stage is Stage.DESTROYED
+    assert reason(world, "s0").text == "not done yet: DestroyKey, ForgetKey, RemoveTxt"
+
+
 def test_standby_key_is_routine_when_it_is_made_after_the_rotation_was_due() -> None:
     world = settled()
     world.now += 91 * DAY
@@ -705,8 +736,9 @@ def test_emergency_is_refused_when_there_is_no_such_key_or_it_is_gone() -> None:
     world.now += 7 * DAY
     world.turn()
     before = world.keys
-    with pytest.raises(IllegalTransition, match="emergency is no move from retired"):
+    with pytest.raises(Refused, match="s0 is retired already") as caught:
         world.tick(Orders(emergency="s0"))
+    assert caught.value.guard == "emergency"
     assert world.keys == before
 
 
@@ -843,10 +875,8 @@ def test_record_is_asked_for_at_every_name_when_domains_share_a_key() -> None:
     assert set(facts.authoritative) == {NAME.format("s0"), "s0._domainkey.example.net"}
     dangling = {**facts.authoritative, "s0._domainkey.example.net": {SERVERS[0]: ()}}
     no = reason(world, "s0", replace(facts, authoritative=dangling))
-    assert (no.is_overdue, no.text) == (
-        True,
-        f"{SERVERS[0]} for s0._domainkey.example.net: there is no TXT record (no_key)",
-    )
+    told = f"there is no TXT record; a CNAME of {NAME.format('s0')} belongs there (no_key)"
+    assert (no.is_overdue, no.text) == (True, f"{SERVERS[0]} for s0._domainkey.example.net: {told}")
 
 
 # --- hold -------------------------------------------------------------------------------------------------------------

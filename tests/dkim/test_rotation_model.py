@@ -29,7 +29,7 @@ from dmarcops.dkim.lifecycle import (
     Timing,
 )
 from dmarcops.dkim.record import Algorithm, judge
-from dmarcops.errors import IllegalTransition, Refused
+from dmarcops.errors import Refused
 from rotation_oracle import Oracle, Tick
 from rotation_world import DAY, HOUR, PLAN, SERVERS, World
 
@@ -391,7 +391,7 @@ class Rotations(RuleBasedStateMachine):
         key = data.draw(st.sampled_from(self.world.keys))
         try:
             self.world.tick(Orders(emergency=key.selector))
-        except IllegalTransition:
+        except Refused:
             assert key.stage in GONE
 
     @rule(holds=st.sampled_from(((), (), ("a person",))))

@@ -2,6 +2,7 @@
 
 import pytest
 
+from dmarcops.dkim.lifecycle import Stage
 from dmarcops.errors import ConfigError, DnsError, SignerError, UnsafeChangeError
 from dmarcops.flows.inspection import check_domain, check_provider, check_resolver, check_zone
 from dmarcops.ports import Finding, TxtSet
@@ -160,6 +161,22 @@ def test_a_domain_is_well_at_each_stage_of_its_first_key(world: World) -> None:
         world.now += HOUR
     assert {"published", "active", "verified"} <= seen
     assert any(text.startswith("mta signs mail of example.com with s") for text in told(looked_at(world), "ok"))
+
+
+def test_a_key_that_was_revoked_is_well_and_a_server_that_does_not_follow_is_told(world: World) -> None:
+    world.hours(6)
+    (old,) = world.stages()
+    name = f"{old}._domainkey.example.com"
+    before = world.dns.records[name].values
+    while world.stages()[old] is not Stage.RETIRED:
+        world.hours(1)
+    found = looked_at(world)
+    assert told(found) == []
+    assert f"{name} (retired): 3 servers have its record" in told(found, "ok")
+    world.dns.servers[name] = {NAMESERVERS[0]: before}
+    assert told(looked_at(world)) == [f"{name}: {NAMESERVERS[0]} has another record: the key is not revoked there yet"]
+    world.dns.servers[name] = {NAMESERVERS[0]: ()}
+    assert told(looked_at(world)) == [f"{name}: {NAMESERVERS[0]} has another record: there is no TXT record"]
 
 
 def test_what_cannot_be_asked_of_a_domain_s_parts_is_told(world: World) -> None:

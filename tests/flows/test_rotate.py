@@ -12,8 +12,18 @@ from builders import BEGIN, DAY, dkim, evaluation, message, report
 from dmarcops.dkim.key import generate_key
 from dmarcops.dkim.lifecycle import DestroyKey, Orders, Retirement, Stage
 from dmarcops.dkim.record import Algorithm
-from dmarcops.errors import AnswerError, DmarcopsError, DnsError, EdgeError, MailError, SignerError, StoreError
+from dmarcops.errors import (
+    AnswerError,
+    DmarcopsError,
+    DnsError,
+    EdgeError,
+    MailError,
+    SignerError,
+    StoreError,
+    UnsafeChangeError,
+)
 from dmarcops.flows.effects import Done, carry_out
+from dmarcops.flows.inspection import check_domain
 from dmarcops.ports import SigningKey, TxtChange, TxtSet
 from dmarcops.report.model import AuthResults, Domain, Selector
 from dmarcops.store import audit, keys
@@ -227,6 +237,46 @@ def test_what_is_foreign_is_not_revoked(world: World) -> None:
         ticked = world.hours(1)
     assert [problem.exit_code for problem in ticked[DOMAIN].problems] == [3]
     assert text_of(world, old) == b"theirs"
+
+
+def test_a_signer_that_refuses_the_switch_is_no_record_of_somebody_else(world: World) -> None:
+    world.hours(3)
+    (selector,) = world.stages()
+    refusal = UnsafeChangeError("outside-definition", "line 1 defines it", hint="move that line")
+    world.signers["mta"].faults = [refusal]
+    while not (ticked := world.hours(1)[DOMAIN]).problems:
+        pass
+    assert ticked.problems[0] is refusal
+    assert [(notice.kind, notice.selector, notice.text) for notice in ticked.notices] == [
+        ("stuck", selector, "outside-definition: line 1 defines it (move that line)")
+    ]
+
+
+def test_a_private_half_that_is_lost_before_the_switch_is_replaced_as_the_hint_says(world: World) -> None:
+    world.hours(6)
+    (old,) = world.stages()
+    while len(world.stages()) == 1:
+        world.hours(1)
+    new = next(selector for selector in world.stages() if selector != old)
+    while world.stages()[new] is not Stage.PUBLISHED:
+        world.hours(1)
+    world.boundary.check = lambda: None
+    del world.keystore.kept[f"memory:{DOMAIN}/{new}"]
+    while not (ticked := world.hours(1)[DOMAIN]).problems:
+        pass
+    assert f"`dmarcops rotate --emergency {new} {DOMAIN}` replaces it" in ticked.problems[0].hint
+    (told,) = [
+        finding.text
+        for finding in check_domain(
+            world.outside(world.plans[0]), keys.load(world.store, DOMAIN).keys, (), has_policy=False
+        )
+        if "restore it" in finding.text
+    ]
+    assert told == f"restore it from a backup, or replace it: dmarcops rotate --emergency {new} {DOMAIN}"
+    world.tick(orders=Orders(emergency=new))
+    world.hours(6)
+    assert world.stages()[new] in {Stage.RETIRED, Stage.DESTROYED}
+    assert Stage.VERIFIED in world.stages().values()
 
 
 def test_mail_goes_on_signed_by_the_old_key_when_the_reload_fails(world: World) -> None:

@@ -66,7 +66,9 @@ def show_record(
     if not key.record:
         raise ConfigError(f"the key {selector} of {domain} is not made yet", hint="dmarcops rotate makes it")
     with standard_output() as stream:
-        stream.write(f"{key.name}. IN TXT {format_txt(key.record.encode(), base=DECIMAL)}\n")
+        # Of a key that was revoked the empty one: the other would put it back into use.
+        text = key.published or key.record
+        stream.write(f"{key.name}. IN TXT {format_txt(text.encode(), base=DECIMAL)}\n")
 
 
 @keys_app.command()
@@ -85,8 +87,9 @@ def check(
     problems: list[DmarcopsError] = []
     with opened_store(context) as store:
         found = _known(store, domain, selector)
-        resolver = parts_of(context, store).resolver
-    rows = [row for key in found for row in answers_for(key, resolver, problems)]
+        parts = parts_of(context, store)
+        aliases = parts.aliases(domain)
+    rows = [row for key in found for row in answers_for(key, parts.resolver, problems, aliases)]
     show(("selector", "stage", "server", "outcome", "detail"), rows, form)
     wrong = sum(not row.is_ours for row in rows)
     if wrong:

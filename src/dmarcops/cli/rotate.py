@@ -71,6 +71,16 @@ def rotate(  # noqa: PLR0913 - an option each
     if asked == [EXPLAIN]:
         _explain(drawing)
         return
+    given = {
+        "--emergency": emergency is not None,
+        "--now": now,
+        "--rollback": rollback,
+        "--hold": hold,
+        "--resume": resume,
+        "--dry-run": dry_run,
+        "--reason": bool(reason),
+    }
+    _see_that_they_agree([option for option, is_given in given.items() if is_given])
     if (now or rollback or hold or resume or emergency is not None) and not asked:
         raise ConfigError("an order is for one or more domains", hint="name them: dmarcops rotate --now example.com")
     with opened_store(context) as store:
@@ -78,6 +88,18 @@ def rotate(  # noqa: PLR0913 - an option each
             _hold_or_resume(context, store, asked, reason=reason if hold else None)
             return
         _tick(context, store, asked, _orders(now, emergency, rollback=rollback), dry_run=dry_run, form=form)
+
+
+def _see_that_they_agree(given: Sequence[str]) -> None:
+    """Refuse options of which one would be carried out and another be forgotten."""
+    alone = next((option for option in ("--hold", "--resume") if option in given), None)
+    others = [option for option in given if option not in {alone, "--reason"}]
+    if alone is not None and others:
+        raise ConfigError(f"{alone} goes with no other order, but {others[0]} is there too", hint="one by one")
+    if "--now" in given and "--rollback" in given:
+        raise ConfigError("--now and --rollback contradict each other", hint="give one of them")
+    if "--reason" in given and "--hold" not in given:
+        raise ConfigError("--reason says why a domain is held, and there is no --hold")
 
 
 def raise_for(problems: Sequence[DmarcopsError]) -> None:

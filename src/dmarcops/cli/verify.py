@@ -3,7 +3,7 @@
 import json
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -56,8 +56,7 @@ def verify(  # noqa: PLR0913 - an option each
     """Say what received mail proves about the selector in use, from the domain's mailboxes or from files."""
     from dmarcops import wiring
     from dmarcops.dkim.evidence import Thresholds
-    from dmarcops.flows.evidence import mails, read
-    from dmarcops.mail.files import messages
+    from dmarcops.flows.evidence import mails
 
     problems: list[DmarcopsError] = []
     trusted = tuple(authserv_id or ())
@@ -68,9 +67,7 @@ def verify(  # noqa: PLR0913 - an option each
         wanted, since = _in_use(store, domain, selector)
         if eml:
             with wiring.private_folder() as folder:
-                files = [str(file) for file in (*eml, *(more or ()))]
-                opened = messages(files, stdin=sys.stdin.buffer, folder=folder)
-                found = [mail for message in opened for mail in read(message, trusted)]
+                found = list(_of_files([str(file) for file in (*eml, *(more or ()))], trusted, folder, problems))
             thresholds, begin = Thresholds(), None
         else:
             witness = parts.witness(domain, authserv_ids=trusted, reports=False)
@@ -79,6 +76,21 @@ def verify(  # noqa: PLR0913 - an option each
         dns = None if no_dns else parts.resolver
         problems += _tell(found, (domain, wanted), thresholds, dns=dns, since=begin, form=form)
     raise_for(problems)
+
+
+def _of_files(
+    files: Sequence[str], trusted: tuple[str, ...], folder: Path, problems: list[DmarcopsError]
+) -> "Iterator[Mail]":
+    """Give the mails of files; one that cannot be read is a problem, as a verdict without it is another one."""
+    from dmarcops.flows.evidence import read
+    from dmarcops.mail.files import check_paths, messages
+
+    check_paths(files)
+    for message in messages(files, stdin=sys.stdin.buffer, folder=folder):
+        opened = [*read(message, trusted)]
+        if not opened:
+            problems.append(EdgeError(f"{message.origin} cannot be read"))
+        yield from opened
 
 
 @app.command()
@@ -184,6 +196,7 @@ def _tell(
             stream.write(json.dumps(document, indent=1) + "\n")
     else:
         rows = [tuple(message[column] for column in _COLUMNS) for message in document["messages"]]
+        rows = rows or [(None, None, None, None, None, "no mail was found that could say something")]
         show(("domain", "asked", "overall", *_COLUMNS), [(domain, selector, verdict.value, *row) for row in rows], form)
     if verdict is not Overall.FAIL:
         return []

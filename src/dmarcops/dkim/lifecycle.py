@@ -178,6 +178,11 @@ class Key:
         """Where its record is written."""
         return record_name(self.selector, self.domain)
 
+    def missing_at(self, name: str, texts: Sequence[bytes] | None) -> str:
+        """Say what belongs at a name of its selector in another domain when nothing is there; else nothing."""
+        is_gone = texts is not None and not texts
+        return f"; a CNAME of {self.name} belongs there" if is_gone and name != self.name else ""
+
     @property
     def is_signing(self) -> bool:
         """Whether mail is signed with it, or about to be."""

@@ -132,7 +132,7 @@ def _may_start(key: Key, view: View) -> No | None:
     line = key.algorithm
     signing, upcoming, now = view.signing(line), view.upcoming(line), view.now
     if upcoming is not None:
-        return No("next", f"{upcoming.selector} is next", _due(signing, view))
+        return _awaited(upcoming, signing, view)
     if view.is_emergency(line) or signing is None:
         return None if view.is_emergency(line) else _policy(view)
     if signing.stage is not Stage.VERIFIED:
@@ -215,6 +215,14 @@ def _may_destroy(key: Key, view: View) -> No | None:
     return _still_named(key, view)
 
 
+def _awaited(upcoming: Key, signing: Key | None, view: View) -> No:
+    """Say what is next; until when is known of a stand-by key only, all others go on as DNS allows."""
+    if view.is_emergency(upcoming.algorithm):
+        return No("next", f"it has leaked; {upcoming.selector} is next")
+    reserved = _reserved(upcoming, signing, view)
+    return No("next", f"{upcoming.selector} is next", None if reserved is None else reserved.not_before)
+
+
 def _due(signing: Key | None, view: View) -> datetime | None:
     """Return when the next rotation is due; `None` when nothing signs."""
     return None if signing is None else (signing.activated or signing.since) + view.plan.timing.rotate_every
@@ -252,7 +260,8 @@ def _differs(key: Key, view: View, said: Mapping[str, Answers], guard: str) -> N
         for server, texts in sorted(answers.items()):
             found = compare(texts, key.record.encode())
             if not found.is_ours:
-                return No(guard, f"{server} for {name}: {found.detail} ({found.outcome})")
+                told = f"{found.detail}{key.missing_at(name, texts)}"
+                return No(guard, f"{server} for {name}: {told} ({found.outcome})")
     return None
 
 
@@ -526,7 +535,6 @@ def step(
         Refused: The clock, the store or the signers do not fit what is known, or an order cannot be carried out;
             nothing changes.
         ConfigError: An order names a key that there is not.
-        IllegalTransition: An order is for a key that is gone already.
     """
     orders = orders or Orders()
     _refuse_clock(keys, facts, plan, now)
@@ -656,8 +664,7 @@ class _Tick:
     def _no(self, move: Move, key: Key) -> No | None:
         view = self._view
         if key.pending and not move.interrupts:
-            names = ", ".join(sorted({type(effect).__name__ for effect in key.pending}))
-            return No("pending", f"not done yet: {names}")
+            return _undone(key)
         if move.is_held and view.facts.holds and not (key.is_leaked or view.is_emergency(key.algorithm)):
             return No("hold", f"held: {'; '.join(view.facts.holds)}")
         return move.guard(key, view)
@@ -675,17 +682,20 @@ class _Tick:
         no = self._no(move, key)
         if no is None and (selector is None or any(each.selector == selector for each in view.keys)):
             no = No("selector", "a rotation is due, but there is no new selector for it", is_wrong=True)
+        signing = view.signing(algorithm)
         if no is None:
             self._enter(move, key)
-            return
-        signing = view.signing(algorithm)
-        if signing is not None:
+            no = _awaited(key, signing, self._view)
+        if signing is not None and signing.is_leaked:
+            self._noes[signing.selector] = no
+        elif signing is not None:
             self._noes.setdefault(signing.selector, no)
-        elif view.upcoming(algorithm) is None:
+        elif self._view.upcoming(algorithm) is None:
             self._unstarted.append(_reason_of("", algorithm, None, no))
 
     def _reason(self, key: Key) -> Reason:
-        no = self._ill(key) or self._noes.get(key.selector) or No(key.stage, "nothing is to be done with it")
+        no = self._ill(key) or self._noes.get(key.selector) or _undone(key)
+        no = no or No(key.stage, "nothing is to be done with it")
         if no.not_before is None and no.guard != "hold" and self._is_stuck(key):
             no = replace(no, is_wrong=True)
         return _reason_of(key.selector, key.algorithm, key.stage, no)
@@ -710,6 +720,11 @@ class _Tick:
             Stage.RETIRED: timing.revoked_for,
         }.get(key.stage)
         return usual is not None and self._view.now > key.since + usual + timing.stuck_after
+
+
+def _undone(key: Key) -> No | None:
+    names = ", ".join(sorted({type(effect).__name__ for effect in key.pending}))
+    return No("pending", f"not done yet: {names}") if names else None
 
 
 def _reason_of(selector: str, algorithm: Algorithm, stage: Stage | None, no: No) -> Reason:
@@ -829,7 +844,10 @@ def _leaked(keys: tuple[Key, ...], selector: str) -> Key:
     if key is None:
         raise ConfigError(f"there is no key {selector!r}", hint="`dmarcops keys` lists them")
     if key.stage in {Stage.RETIRED, Stage.DESTROYED}:
-        raise IllegalTransition(key.stage, "emergency")
+        raise Refused(
+            "emergency",
+            f"{selector} is {key.stage} already: no signer is to use it, and its record is revoked or taken away",
+        )
     return replace(key, is_leaked=True, is_recalled=False)
 
 

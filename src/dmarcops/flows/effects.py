@@ -176,7 +176,8 @@ def _switch(key: Key, signer: str, domain: str, outside: Outside) -> None:
     if pem is None:
         raise EdgeError(
             f"the private key of {key.selector}._domainkey.{key.domain} is not in the key store",
-            hint=f"it should be at {key.reference or '(nowhere)'}; `dmarcops rotate --now` makes another key",
+            hint=f"it should be at {key.reference or '(nowhere)'}: restore it; "
+            f"or `dmarcops rotate --emergency {key.selector} {key.domain}` replaces it",
         )
     ours = format_record(parse_key(pem, override=True).record)
     if not compare((ours,), key.record.encode()).is_ours:

@@ -5,7 +5,7 @@ from functools import partial
 from itertools import chain
 
 from dmarcops.dkim.key import parse_key
-from dmarcops.dkim.lifecycle import Key
+from dmarcops.dkim.lifecycle import UPCOMING, Key, Stage
 from dmarcops.dkim.record import compare, format_record
 from dmarcops.errors import DmarcopsError, EdgeError, ForeignRecordError
 from dmarcops.flows.doctor import problem
@@ -13,7 +13,7 @@ from dmarcops.flows.outside import Outside
 from dmarcops.flows.records import answers_for
 from dmarcops.policy.lint import Severity, lint_texts
 from dmarcops.policy.record import dmarc_records
-from dmarcops.ports import DnsProvider, Finding, KeyStore, Resolver, ZoneCheckable
+from dmarcops.ports import DnsProvider, Finding, Foreseeing, KeyStore, Resolver, ZoneCheckable
 from dmarcops.report.model import Domain, Selector
 from dmarcops.store.concerns import Remembered
 
@@ -95,7 +95,7 @@ def check_domain(
     domain, resolver = outside.plan.domain, outside.resolver
     yield from check_zone(domain, resolver, has_policy=has_policy)
     for key in keys:
-        yield from _record(key, resolver)
+        yield from _record(key, resolver, outside.plan.aliases)
         yield from _private_half(key, outside.keystore)
     known = {key.selector: key for key in keys}
     for name, of in outside.plan.places:
@@ -104,6 +104,8 @@ def check_domain(
             yield from _signing(
                 f"{name} signs mail of {of}", partial(signer.current, Domain(of), algorithm.value), known
             )
+            if isinstance(signer, Foreseeing):
+                yield from signer.foresee(Domain(of), algorithm.value)
     for each in concerns:
         if each.ended_at is None:
             yield Finding("hint", f"since {each.since:%Y-%m-%d %H:%M} UTC: {each.concern.title}: {each.concern.text}")
@@ -158,9 +160,9 @@ def _policy(name: str, answers: dict[str, tuple[bytes, ...]], *, has_policy: boo
         yield Finding("problem" if has_policy else "hint", f"there is no DMARC record at {name}")
 
 
-def _record(key: Key, resolver: Resolver) -> Iterator[Finding]:
+def _record(key: Key, resolver: Resolver, aliases: Sequence[str]) -> Iterator[Finding]:
     problems: list[DmarcopsError] = []
-    answers = list(answers_for(key, resolver, problems))
+    answers = list(answers_for(key, resolver, problems, aliases))
     for answer in answers:
         if not answer.is_ours:
             yield Finding("problem", f"{key.name}: {answer.server} has another record: {answer.detail}")
@@ -184,12 +186,21 @@ def _private_half(key: Key, keystore: KeyStore) -> Iterator[Finding]:
         return
     if pem is None:
         yield Finding("problem", f"the private half of {key.selector} is not kept any more: {key.reference}")
-        yield Finding("hint", "restore it from a backup, or replace it: dmarcops rotate --now")
+        yield Finding("hint", f"restore it from a backup{_way_out(key)}")
     elif not fits:
         yield Finding("problem", f"the private key that is kept for {key.selector} is another one than its record has")
-        yield Finding("hint", "restore the right one from a backup, or replace it: dmarcops rotate --now")
+        yield Finding("hint", f"restore the right one from a backup{_way_out(key)}")
     else:
         yield Finding("ok", f"the private half of {key.selector} is kept, and fits its record")
+
+
+def _way_out(key: Key) -> str:
+    """Say what works without the private half: `--now` waits for a key that cannot be switched to any more."""
+    if key.stage in UPCOMING or (key.pending and key.stage is Stage.ACTIVE):
+        return f", or replace it: dmarcops rotate --emergency {key.selector} {key.domain}"
+    if key.stage in {Stage.ACTIVE, Stage.VERIFIED}:
+        return f", or replace it when it is verified: dmarcops rotate --now {key.domain}"
+    return "; without it there is no way back to this key"
 
 
 def _signing(what: str, current: Callable[[], Selector | None], known: Collection[str]) -> Iterator[Finding]:

@@ -30,7 +30,7 @@ from dmarcops.dkim.lifecycle import (
 from dmarcops.dkim.record import Algorithm
 from dmarcops.dkim.rotation import done, step
 from dmarcops.dkim.selectors import fresh_selector
-from dmarcops.errors import DmarcopsError, Refused
+from dmarcops.errors import DmarcopsError, ForeignRecordError, Refused
 from dmarcops.flows.concerns import SUBJECT, concern, failure, failures
 from dmarcops.flows.effects import DnsEffect, Done, Outcome, Waiting, carry_out, change_dns
 from dmarcops.flows.facts import gather
@@ -195,7 +195,11 @@ class Rotation:
             reported_until=reports.until,
             policy_step=audit.newest(self.store, domain, POLICY_ACTIONS),
             policy_pending=policies.is_under_way(self.store, domain),
-            holds=tuple(hold.reason or hold.who for hold in held if hold.what == "dkim"),
+            holds=tuple(
+                f"{hold.reason or 'no reason given'} (by {hold.who}, {hold.at:%Y-%m-%d %H:%M}Z)"
+                for hold in held
+                if hold.what == "dkim"
+            ),
             last_run=session.known.last_run,
         )
         facts, problems = gather(session.known.keys, session.outside, known, now)
@@ -253,8 +257,10 @@ class Rotation:
         """Save that an effect is done, or keep why it is not."""
         if isinstance(outcome, DmarcopsError):
             session.problems.append(outcome)
-            if isinstance(outcome, Refused):
+            if isinstance(outcome, ForeignRecordError):
                 session.tell("foreign-record", key.selector, str(outcome))
+            elif isinstance(outcome, Refused):
+                session.tell("stuck", key.selector, f"{outcome} ({outcome.hint})" if outcome.hint else str(outcome))
             else:
                 session.notices.append(failure(session.domain, key.selector, outcome))
             return

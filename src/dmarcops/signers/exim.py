@@ -14,7 +14,7 @@ from dmarcops.ports import Finding, SigningKey
 from dmarcops.report.model import Domain, Selector
 from dmarcops.signers import block
 from dmarcops.signers.files import PlainPath, read
-from dmarcops.signers.findings import of_files
+from dmarcops.signers.findings import foreseen, of_files, stand_in
 from dmarcops.signers.keys import check
 from dmarcops.signers.reload import run
 from dmarcops.signers.switch import Change, Entry, FileSettings, Switch, of_algorithm, only, with_key
@@ -52,6 +52,10 @@ class Adapter:
     def check(self) -> Sequence[Finding]:
         """Look at its files and commands, for `doctor`."""
         return of_files(self._config, self._config.config)
+
+    def foresee(self, domain: Domain, algorithm: str) -> Sequence[Finding]:
+        """Tell what would stop a switch of the domain, for `doctor`."""
+        return foreseen(lambda: [Change(self._config.config, partial(self._edited, stand_in(domain, algorithm)))])
 
     def forget(self, domain: Domain, selector: Selector) -> None:
         """Delete the key file of a selector."""

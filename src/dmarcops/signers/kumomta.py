@@ -21,7 +21,7 @@ from dmarcops.ports import Finding, SigningKey
 from dmarcops.report.model import Domain, Selector
 from dmarcops.signers import block
 from dmarcops.signers.files import PlainPath, read
-from dmarcops.signers.findings import of_files
+from dmarcops.signers.findings import foreseen, of_files, stand_in
 from dmarcops.signers.keys import check
 from dmarcops.signers.reload import run
 from dmarcops.signers.switch import Change, FileSettings, Switch, only
@@ -61,6 +61,10 @@ class Adapter:
     def check(self) -> Sequence[Finding]:
         """Look at its files and commands, for `doctor`."""
         return of_files(self._config, self._config.config)
+
+    def foresee(self, domain: Domain, algorithm: str) -> Sequence[Finding]:
+        """Tell what would stop a switch of the domain, for `doctor`."""
+        return foreseen(partial(self._changes, stand_in(domain, algorithm)))
 
     def forget(self, domain: Domain, selector: Selector) -> None:
         """Delete the key file of a selector."""

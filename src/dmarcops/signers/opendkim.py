@@ -13,6 +13,7 @@ import re
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import model_validator
@@ -22,7 +23,7 @@ from dmarcops.report.model import Domain, Selector
 from dmarcops.signers import block
 from dmarcops.signers.block import Line, Place
 from dmarcops.signers.files import PlainPath, check_directories, read
-from dmarcops.signers.findings import of_files, tried
+from dmarcops.signers.findings import foreseen, of_files, stand_in, tried
 from dmarcops.signers.keys import check
 from dmarcops.signers.reload import Command, run, signal_process
 from dmarcops.signers.switch import Change, FileSettings, Switch, only
@@ -89,6 +90,10 @@ class Adapter:
             findings += tried(lambda: check_directories(parent), f"{parent} and all above it are safe for OpenDKIM")
         return findings
 
+    def foresee(self, domain: Domain, algorithm: str) -> Sequence[Finding]:
+        """Tell what would stop a switch of the domain, for `doctor`."""
+        return foreseen(partial(self._edits, stand_in(domain, algorithm)), partial(self._files, domain))
+
     def forget(self, domain: Domain, selector: Selector) -> None:
         """Delete the key file of a selector."""
         self._switch.forget(domain, selector)
@@ -102,6 +107,9 @@ class Adapter:
     def _changes(self, key: SigningKey) -> Sequence[Change]:
         if self._config.require_safe_keys:
             check_directories(self._config.key_dir.parent)
+        return self._edits(key)
+
+    def _edits(self, key: SigningKey) -> Sequence[Change]:
         # The KeyTable first: a SigningTable that names a key which is not there stops all mail
         return [
             Change(self._config.key_table, partial(self._with_key, key)),
@@ -147,13 +155,18 @@ class Adapter:
         return takes
 
     def _named(self, domain: Domain) -> Sequence[Selector]:
+        return [Selector(selector) for _, selector, _ in self._keys(domain)]
+
+    def _files(self, domain: Domain) -> Iterator[Path]:
+        """Give the key files of a domain; a row may hold a key itself."""
+        return (Path(value) for _, _, value in self._keys(domain) if value.startswith("/"))
+
+    def _keys(self, domain: Domain) -> Iterator[list[str]]:
+        """Give domain, selector and key of each row of the KeyTable that is of a domain."""
         is_of = _is_key_of(domain)
-        return [
-            Selector(value[1])
-            for line in block.read(read(self._config.key_table), str(self._config.key_table))
-            if is_of(line)
-            for value in _values(line)
-        ]
+        for line in block.read(read(self._config.key_table), str(self._config.key_table)):
+            if is_of(line):
+                yield from _values(line)
 
 
 def _name(domain: Domain) -> str:

@@ -8,12 +8,13 @@ is set; that is the user's. Nothing else of PowerMTA's configuration is read, bu
 import re
 from collections.abc import Iterator, Sequence
 from functools import partial
+from pathlib import Path
 
 from dmarcops.ports import Finding, SigningKey
 from dmarcops.report.model import Domain, Selector
 from dmarcops.signers import block
 from dmarcops.signers.files import PlainPath, read
-from dmarcops.signers.findings import of_files
+from dmarcops.signers.findings import foreseen, of_files
 from dmarcops.signers.keys import check
 from dmarcops.signers.reload import Command, run
 from dmarcops.signers.switch import Change, FileSettings, Switch, only
@@ -58,6 +59,11 @@ class Adapter:
         """Look at its files and commands, for `doctor`."""
         return of_files(self._config, self._config.config)
 
+    def foresee(self, domain: Domain, algorithm: str) -> Sequence[Finding]:
+        """Tell what would stop a switch of the domain, for `doctor`."""
+        changes = partial(self._changes, domain, f"domain-key next,{domain},/next")
+        return foreseen(changes, partial(self._files, domain)) if algorithm in self.algorithms else []
+
     def forget(self, domain: Domain, selector: Selector) -> None:
         """Delete the key file of a selector."""
         self._switch.forget(domain, selector)
@@ -75,13 +81,15 @@ class Adapter:
         return block.put(data, line, partial(_is_of, domain), name=name)
 
     def _named(self, domain: Domain) -> Sequence[Selector]:
-        data = read(self._config.config)
-        return [
-            Selector(fields[0])
-            for line in block.read(data, str(self._config.config))
-            for fields in _fields(line)
-            if fields[1].lower() == domain
-        ]
+        return [Selector(selector) for selector, _, _ in self._keys(domain)]
+
+    def _files(self, domain: Domain) -> Iterator[Path]:
+        return (Path(file) for _, _, file in self._keys(domain) if file.startswith("/"))
+
+    def _keys(self, domain: Domain) -> Iterator[list[str]]:
+        """Give selector, domain and file of each `domain-key` line of a domain."""
+        for line in block.read(read(self._config.config), str(self._config.config)):
+            yield from (fields for fields in _fields(line) if fields[1].lower() == domain)
 
 
 def _fields(line: block.Line) -> Iterator[list[str]]:
