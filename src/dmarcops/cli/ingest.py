@@ -52,7 +52,7 @@ def ingest(
     jobs: JobsOption = None,
     watch: Annotated[bool, typer.Option("--watch", help="Stay, and follow all configured mailboxes.")] = False,
     sysexits: Annotated[
-        bool, typer.Option(SYSEXITS, help="For an MTA's pipe: exit 75 when it is to try again later.")
+        bool, typer.Option(SYSEXITS, help="For an MTA's pipe: exit 75 when it is to try again; a table is not printed.")
     ] = False,
     form: FormatOption = Format.TABLE,
 ) -> None:
@@ -72,17 +72,21 @@ def ingest(
         follow(context, jobs) if watch else look_once(context, jobs, form)
         return
     with _told_to_the_mta() if sysexits else nullcontext():
-        _ingest_paths(context, paths, jobs, form)
+        started = monotonic()
+        totals = _ingest_paths(context, paths, jobs)
+        # Some MTAs bounce the mail of a program that prints something (Exim, `return_output`)
+        if not sysexits or form is not Format.TABLE:
+            show_totals(totals, monotonic() - started, form)
+        raise_for_unreadable(totals)
 
 
-def _ingest_paths(context: typer.Context, paths: list[str], jobs: int | None, form: Format) -> None:
+def _ingest_paths(context: typer.Context, paths: list[str], jobs: int | None) -> "Totals":
     from dmarcops import wiring
     from dmarcops.flows.ingest import Totals
     from dmarcops.flows.lookers import Lookers
     from dmarcops.mail.files import PathSource, check_paths
 
     check_paths(paths)
-    started = monotonic()
     totals = Totals()
     quiet = invocation_of(context).quiet
     with (
@@ -93,8 +97,7 @@ def _ingest_paths(context: typer.Context, paths: list[str], jobs: int | None, fo
     ):
         source = PathSource(paths, stdin=sys.stdin.buffer, folder=folder)
         wiring.ingest(store, lookers, folder=folder, progress=bar).run(source, totals)
-    show_totals(totals, monotonic() - started, form)
-    raise_for_unreadable(totals)
+    return totals
 
 
 @contextmanager
