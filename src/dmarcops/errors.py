@@ -134,6 +134,10 @@ class IllegalTransition(DmarcopsError):
         self.event = event
 
 
+LOCK = "lock"
+"""The guard of a refusal because another run is at work on the same."""
+
+
 class Refused(DmarcopsError):
     """
     A safety guard said no; nothing was written.

@@ -158,6 +158,15 @@ def test_what_does_not_step_exits_with_0_and_with_3_when_strict(run: Program) ->
     assert (ended.code, "unsigned: example.com: nobody has signed" in ended.err) == (3, True)
 
 
+def test_a_policy_that_another_run_is_at_work_on_is_left_to_it_but_when_strict(run: Program) -> None:
+    run("policy", "sign", DOMAIN, "--by", "Kim Doe")
+    with Store.open(URL) as store, store.exclusive(DOMAIN):
+        ended = run("policy", "advance")
+        assert (ended.code, "another run is at work" in ended.err) == (0, True)
+        assert run("policy", "advance", "--strict").code == 3
+    assert "advance" in run("policy", "advance").out
+
+
 def test_holds_begin_and_end(run: Program) -> None:
     assert run("policy", "hold", DOMAIN, "--until", "2999-01-01", "--reason", "a migration").code == 0
     (status,) = run("policy", "status", "--format", "json").json

@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
 from dmarcops.cli import main
 from dmarcops.dkim.key import PrivateKey, generate_key, parse_key
 from dmarcops.dkim.record import Algorithm, format_record
+from dmarcops.store.engine import Store
 from program import Program, alone_in
 from servers_zone import Zone, rotated_by_hand, text_of
 
@@ -60,6 +61,20 @@ def test_rotate_prints_what_the_contract_says(run: Program) -> None:
     assert domain["domain"] == DOMAIN
     assert list(key) == ["selector", "algorithm", "bits", "stage", "since", "pending", "reason", "not_before"]
     assert (key["algorithm"], key["bits"], key["stage"], key["pending"]) == ("rsa", 2048, "prepared", [])
+
+
+def test_a_domain_that_another_run_is_at_work_on_is_left_to_it_as_with_crons_that_overlap(run: Program) -> None:
+    run("rotate")
+    with Store.open(run.store_url) as store, store.exclusive(DOMAIN):
+        ended = run("rotate", "--format", "json")
+        assert (ended.code, "another run is at work" in ended.err) == (0, True)
+        (key,) = json.loads(ended.out)["domains"][0]["keys"]
+        assert (key["stage"], "another run is at work" in key["reason"]) == ("prepared", True)
+        ended = run("--quiet", "rotate")
+        assert (ended.code, ended.err) == (0, "")
+        assert run("rotate", "--now", DOMAIN).code == 3
+    (key,) = json.loads(run("rotate", "--format", "json").out)["domains"][0]["keys"]
+    assert key["stage"] == "published"
 
 
 def test_rotate_tells_a_person_what_to_write_and_goes_on_when_it_is_there(run: Program, zone: Zone) -> None:

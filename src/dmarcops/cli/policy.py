@@ -154,7 +154,7 @@ def advance(
             problems += _tell(context, parts, store, stepped, unusable=unusable, is_all=not domains)
     if strict:
         problems += [refusal for each in stepped for refusal in _not_yet(each)]
-    raise_for(problems)
+    raise_for(problems, leaves_busy=not strict)
 
 
 @policy_app.command()

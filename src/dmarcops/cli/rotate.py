@@ -1,6 +1,7 @@
 """`rotate`: one tick of the DKIM key rotations, from cron; and orders: now, emergency, rollback, hold, resume."""
 
 import json
+import logging
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import astuple
@@ -14,7 +15,7 @@ from dmarcops.cli.faults import fault_of
 from dmarcops.cli.options import FormatOption, invocation_of, opened_store
 from dmarcops.cli.output import Format, show, standard_output
 from dmarcops.cli.telling import tell_concerns
-from dmarcops.errors import ConfigError, DmarcopsError, Refused, StoreError
+from dmarcops.errors import LOCK, ConfigError, DmarcopsError, Refused, StoreError
 from dmarcops.neutralise import visible
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ EXPLAIN = "explain"
 _COLUMNS = ("selector", "algorithm", "bits", "stage", "since", "pending", "reason", "not_before")
 
 app = typer.Typer()
+_LOG = logging.getLogger(__name__)
 
 
 class DrawingOption(StrEnum):
@@ -102,13 +104,23 @@ def _see_that_they_agree(given: Sequence[str]) -> None:
         raise ConfigError("--reason says why a domain is held, and there is no --hold")
 
 
-def raise_for(problems: Sequence[DmarcopsError]) -> None:
+def raise_for(problems: Sequence[DmarcopsError], *, leaves_busy: bool = False) -> None:
     """
     Tell problems on stderr, and end the program when there are any: the call's own faults first, refusals last.
+
+    Args:
+        problems: What went wrong.
+        leaves_busy: A domain that another run is at work on is left to that one: with runs that overlap, as from cron,
+            nothing is wrong.
 
     Raises:
         typer.Exit: There are some.
     """
+    if leaves_busy:
+        busy = [problem for problem in problems if isinstance(problem, Refused) and problem.guard == LOCK]
+        for problem in busy:
+            _LOG.warning("%s; left to that one", problem)
+        problems = [problem for problem in problems if problem not in busy]
     for line in dict.fromkeys(line for problem in problems for line in fault_of(problem).lines()):
         sys.stderr.write(f"{line}\n")
     codes = {problem.exit_code for problem in problems}
@@ -130,6 +142,7 @@ def _tick(
     context: typer.Context, store: "Store", asked: Sequence[str], orders: "Orders", *, dry_run: bool, form: Format
 ) -> None:
     from dmarcops import wiring
+    from dmarcops.dkim.lifecycle import Orders
     from dmarcops.flows.concerns import SUBJECT
     from dmarcops.flows.rotate import remember
     from dmarcops.rotation_parts import domains
@@ -153,7 +166,7 @@ def _tick(
             tell_concerns(parts.config, store, SUBJECT, quiet=quiet)
         except StoreError as error:
             problems.append(error)
-    raise_for(problems)
+    raise_for(problems, leaves_busy=orders == Orders())
 
 
 def _outsides(parts: "Parts", names: Sequence[str], unusable: "list[Ticked]") -> "Iterator[Outside]":

@@ -165,8 +165,10 @@ class Rotation:
         domain = outside.plan.domain
         session = _Session(outside, orders.get(domain, _NO_ORDERS), keys.DomainKeys(domain=domain))
         with session.guarded():
-            locks.enter_context(self.store.exclusive(domain))
-            session.known = keys.load(self.store, domain)
+            try:
+                locks.enter_context(self.store.exclusive(domain))
+            finally:  # they are shown when they are another run's, too
+                session.known = keys.load(self.store, domain)
         return session
 
     def _tick(self, session: _Session) -> None:

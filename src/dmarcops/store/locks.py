@@ -14,7 +14,7 @@ from pathlib import Path
 
 from sqlalchemy import Engine, text
 
-from dmarcops.errors import Refused, StoreError
+from dmarcops.errors import LOCK, Refused, StoreError
 
 
 @contextmanager
@@ -78,4 +78,4 @@ def _is_locked(file: int) -> bool:
 
 def _refuse(name: str, *, is_ours: bool) -> None:
     if not is_ours:
-        raise Refused("lock", f"another run is at work on {name}", hint="it ends by itself; the next run goes on")
+        raise Refused(LOCK, f"another run is at work on {name}", hint="it ends by itself; the next run goes on")
