@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from dmarcops.flows.advance import Stepped
     from dmarcops.flows.policy import Governed, Outlook
     from dmarcops.flows.policy_sign import Word
-    from dmarcops.policy.signoff import Signoff
+    from dmarcops.policy.signoff import SigningRules, Signoff
     from dmarcops.policy_parts import PolicyParts
     from dmarcops.render.report import Report
     from dmarcops.store.engine import Store
@@ -128,7 +128,7 @@ def sign(
         (governed,) = _governed_all(parts, [domain])
         parts.name_sources([governed])
         signoff = sign_step(parts.policies(), governed, _word(by, comment), digest=digest)
-    _show_signoff(signoff, governed.rules.signing.signers, form)
+    _show_signoff(signoff, governed.rules.signing, form)
 
 
 @policy_app.command()
@@ -397,11 +397,17 @@ def _tell(
     return []
 
 
-def _show_signoff(signoff: "Signoff", needed: int, form: Format) -> None:
+def _show_signoff(signoff: "Signoff", rules: "SigningRules", form: Format) -> None:
+    """Show the signatures that count; those that have expired are in the history."""
+    from dmarcops import wiring
+    from dmarcops.policy.signoff import expired, signers
+
+    now = wiring.clock()
+    old, count = expired(signoff, rules, now=now), len(signers(signoff, rules, now=now))
     names = ("domain", "digest", "by", "at", "comment", "signatures", "needed")
-    count = len({each.by.casefold() for each in signoff.signatures})
     rows = [
-        (signoff.statement.domain, each.digest, each.by, each.at, each.comment, count, needed)
+        (signoff.statement.domain, each.digest, each.by, each.at, each.comment, count, rules.signers)
         for each in signoff.signatures
+        if each not in old
     ]
     show(names, rows, form)

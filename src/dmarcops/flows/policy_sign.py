@@ -12,7 +12,7 @@ from datetime import datetime
 from dmarcops.errors import ConfigError, Refused, UnsafeChangeError
 from dmarcops.flows.policy import Governed, Outlook, Policies
 from dmarcops.policy.journal import Change, Kind, standing
-from dmarcops.policy.signoff import Signoff, Statement, movements, sign, tampering
+from dmarcops.policy.signoff import Signoff, Statement, movements, sign, signers, tampering
 from dmarcops.store import keys, policies, signoffs
 from dmarcops.store.normal import storable
 
@@ -63,7 +63,7 @@ def sign_step(looked: Policies, governed: Governed, word: Word, *, digest: str =
             raise Refused("nothing-to-sign", f"{governed.domain} has no next step: {'; '.join(reasons)}")
         signoff = _signoff(looked, outlook, judged.statement, digest)
         by = storable(" ".join(word.by.split()))
-        if any(each.by.casefold() == by.casefold() for each in signoff.signatures):
+        if by.casefold() in signers(signoff, governed.rules.signing, now=looked.clock()):
             return signoff
         at = word.at.replace(microsecond=0)
         signed = sign(signoff, by=by, at=at, comment=storable(word.comment))
