@@ -188,8 +188,20 @@ def _blocked(following: Next, gates: tuple[Gate, ...]) -> Obstacles:
         yield Decision.BLOCKED, following.obstacle
     for gate in gates:
         if not gate.ok:
-            value = "nothing" if gate.value is None else f"{gate.value:.4g}"
-            yield Decision.BLOCKED, f"{gate.name}: {value} where {gate.threshold:.4g} is asked for; {gate.detail}"
+            value, threshold = _told(gate)
+            yield Decision.BLOCKED, f"{gate.name}: {value} where {threshold} is asked for; {gate.detail}"
+
+
+def _told(gate: Gate) -> tuple[str, str]:
+    """Give the figure of a gate and its threshold, in so many digits that they can be told apart."""
+    if gate.value is None:
+        return "nothing", _number(gate.threshold, 4)
+    texts = ((_number(gate.value, digits), _number(gate.threshold, digits)) for digits in (4, 6, 9, 12))
+    return next((pair for pair in texts if pair[0] != pair[1]), (str(gate.value), str(gate.threshold)))
+
+
+def _number(value: float, digits: int) -> str:
+    return f"{value:.0f}" if value == round(value) else f"{value:.{digits}g}"
 
 
 def _statement(record: Record, following: Next, evidence: Evidence) -> Statement | None:
