@@ -190,12 +190,13 @@ def hold(
     from dmarcops.rotation_parts import user
     from dmarcops.store import keys
 
-    end = _moment(until) if until else None
+    end, now = _moment(until) if until else None, wiring.clock()
+    if end is not None and end <= now:
+        hint = "it ends when that day begins, in UTC: name a later one, or none for a hold until it is resumed"
+        raise ConfigError(f"--until: {until} is over, nothing would be held", hint=hint)
     with opened_store(context) as store:
         for each in _governed_all(_parts(context, store), domains):
-            wanted = keys.Hold(
-                domain=each.domain, what="policy", reason=reason, who=user(), at=wiring.clock(), until=end
-            )
+            wanted = keys.Hold(domain=each.domain, what="policy", reason=reason, who=user(), at=now, until=end)
             keys.hold(store, wanted)
 
 
@@ -352,11 +353,11 @@ def _stepped_json(stepped: "Stepped") -> dict[str, Any]:
 def _stepped_row(stepped: "Stepped") -> tuple[object, ...]:
     from dmarcops.policy.answers import text_of
 
-    change, proposal = stepped.change, stepped.outlook.proposal
+    change, found = stepped.change, stepped.outlook.as_json()
     reasons = [str(problem) for problem in stepped.problems] or [stepped.late] * bool(stepped.late)
-    if not reasons and change is None and proposal is not None:
-        reasons = list(proposal.reasons)
-    decision = stepped.outlook.as_json()["decision"]
+    if not reasons and change is None:
+        reasons = found["reasons"]
+    decision = found["decision"]
     if change is None:
         return (stepped.domain, decision, None, None, None, None, None, "; ".join(reasons))
     texts = (text_of(change.before), text_of(change.after))
@@ -368,12 +369,9 @@ def _not_yet(stepped: "Stepped") -> Iterator[DmarcopsError]:
     """Give why no step was made, for who wants to be told by the exit code."""
     from dmarcops.policy.stepper import Decision
 
-    proposal = stepped.outlook.proposal
-    if stepped.change is None and not stepped.problems:
-        decision = proposal.decision if proposal is not None else Decision.BLOCKED
-        if decision is not Decision.DONE:
-            reasons = "; ".join(proposal.reasons) if proposal is not None else "DNS does not say"
-            yield NotEnoughEvidence(decision.value, f"{stepped.domain}: {reasons}")
+    found = stepped.outlook.as_json()
+    if stepped.change is None and not stepped.problems and found["decision"] != Decision.DONE.value:
+        yield NotEnoughEvidence(found["decision"], f"{stepped.domain}: {'; '.join(found['reasons'])}")
 
 
 def _tell(

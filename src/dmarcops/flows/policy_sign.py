@@ -50,6 +50,7 @@ def sign_step(looked: Policies, governed: Governed, word: Word, *, digest: str =
         digest: What the person was shown; empty: what there is now, or what another person has signed of it already.
 
     Raises:
+        EdgeError: DNS does not answer, and it never said which record there is.
         Refused: There is nothing to be signed, or it is not what the person was shown.
         StoreError: The store failed.
     """
@@ -58,6 +59,8 @@ def sign_step(looked: Policies, governed: Governed, word: Word, *, digest: str =
     with looked.store.exclusive(governed.domain):
         (outlook,) = looked.look([governed])
         judged = outlook.judged
+        if judged is None and outlook.problems:
+            raise outlook.problems[0]
         if judged is None or judged.statement is None:
             reasons = judged.reasons if judged is not None else (str(outlook.published.problem),)
             raise Refused("nothing-to-sign", f"{governed.domain} has no next step: {'; '.join(reasons)}")
