@@ -32,9 +32,10 @@ signers = ["own"]
 
 
 class Zone(dict[str, bytes]):
-    """What a server says of each name; nothing while it `is_ill`."""
+    """What a server says of each name; nothing while it `is_ill`, and `beside` as well where that is not empty."""
 
     is_ill = False
+    beside = b""
 
     def respond(self, query: dns.message.Message) -> dns.message.Message:
         """Answer a question, as `serve_dns` wants it."""
@@ -45,8 +46,8 @@ class Zone(dict[str, bytes]):
             return reply
         name = query.question[0].name.to_text(omit_final_dot=True).lower()
         if name in self and query.question[0].rdtype == dns.rdatatype.TXT:
-            text = format_txt(self[name], base=DECIMAL)
-            reply.answer.append(dns.rrset.from_text(query.question[0].name, 60, "IN", "TXT", text))
+            texts = [format_txt(text, base=DECIMAL) for text in (self[name], self.beside) if text]
+            reply.answer.append(dns.rrset.from_text(query.question[0].name, 60, "IN", "TXT", *texts))
         else:
             soa = dns.rrset.from_text("example.com.", 60, "IN", "SOA", "ns.example.com. h.example.com. 1 1 1 1 1")
             is_asked = query.question[0].rdtype == dns.rdatatype.SOA and name == "example.com"

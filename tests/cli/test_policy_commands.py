@@ -107,8 +107,9 @@ def test_a_plan_reads_well_in_a_terminal(run: Program) -> None:
     seed(failing=10)
     ended = run("policy", "plan")
     assert ended.code == 0, ended.err
-    for words in ("# example.com", "now", "quarantine, not before", "unsigned", "Gates", "min_pass_rate", "98.00%"):
+    for words in ("# example.com", "now", "quarantine, not before", "unsigned", "Gates", "min_pass_rate", "98%"):
         assert words in ended.out
+    assert "6 weeks" in ended.out
     for words in ("What each rung would have touched", "rfc9989", "203.0.113.0/24", "spoof", "np=reject"):
         assert words in ended.out
 
@@ -174,8 +175,12 @@ def test_holds_begin_and_end(run: Program) -> None:
     assert "2999-01-01T00:00:00+00:00: a migration" in status["reasons"][0]
     assert run("policy", "resume", DOMAIN).code == 0
     assert run("policy", "status", "--format", "json").json[0]["decision"] == "unsigned"
-    run("policy", "hold", DOMAIN, "--until", "2000-01-01")
-    assert run("policy", "status", "--format", "json").json[0]["decision"] == "unsigned"
+    run("policy", "hold", DOMAIN, "--until", "2999-01-01")
+    details = [x["detail"] for x in run("policy", "history", "--format", "json").json if x["action"] == "policy-hold"]
+    assert details == ["until 2999-01-01 00:00 UTC: a migration", "until 2999-01-01 00:00 UTC"]
+    ended = run("policy", "hold", DOMAIN, "--until", "2000-01-01")
+    assert (ended.code, "2000-01-01 is over" in ended.err) == (2, True)
+    assert run("policy", "status", "--format", "json").json[0]["decision"] == "held"
 
 
 def test_a_domain_that_dns_does_not_tell_of_is_a_line(run: Program, zone: Zone) -> None:
@@ -193,6 +198,20 @@ def test_a_domain_that_dns_does_not_tell_of_is_a_line(run: Program, zone: Zone) 
     (status,) = ended.json
     assert (ended.code, status["current"]["rung"], status["decision"]) == (1, "none", "blocked")
     assert "seen last" in status["reasons"][0]
+
+
+def test_nothing_is_signed_that_dns_does_not_tell(run: Program, zone: Zone) -> None:
+    zone.is_ill = True
+    ended = run("policy", "sign", DOMAIN, "--by", "Kim")
+    assert (ended.code, "servfail" in ended.err) == (1, True)
+
+
+def test_advance_says_why_where_dns_has_two_records(run: Program, zone: Zone) -> None:
+    zone.beside = QUARANTINE
+    (row,) = run("policy", "advance", "--format", "csv").out.splitlines()[1:]
+    assert "2 DMARC records stand at one name" in row
+    ended = run("policy", "advance", "--strict")
+    assert (ended.code, "2 DMARC records stand at one name" in ended.err) == (3, True)
 
 
 @pytest.mark.parametrize(

@@ -406,11 +406,21 @@ def test_a_dns_that_fails_leaves_the_step_for_later(world: World) -> None:
     assert outlooks[0].judged is not None
     world.dns.faults = [DnsError("timeout", transient=True)]
     assert str(only(world.advance())) == "timeout"
-    (change,) = changes(world)
-    assert change.is_open
+    assert changes(world) == (), "what the provider cannot be asked about is not decided"
     world.advance()
     assert world.octets == QUARANTINE
     assert len(changes(world)) == 1
+
+
+def test_a_name_that_the_provider_cannot_write_is_told_and_leaves_nothing_under_way(world: World) -> None:
+    world.sign()
+    world.dns.aliases[NAME] = "example-com.provider.example"
+    world.dns.records["example-com.provider.example"] = world.dns.records[NAME]
+    for dry_run in (True, False, False):
+        stepped = world.advance(dry_run=dry_run)
+        assert "is a CNAME of example-com.provider.example" in str(only(stepped))
+        assert (stepped.change, changes(world)) == (None, ())
+    assert decision(world) is Decision.READY
 
 
 def test_dry_runs_change_nothing(world: World) -> None:

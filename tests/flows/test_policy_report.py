@@ -8,10 +8,10 @@ import pytest
 from dmarcops.errors import DnsError
 from dmarcops.flows.policy_report import fleet_of, report_of
 from dmarcops.policy.signoff_report import SignoffReport, Unknown
-from dmarcops.store import keys
+from dmarcops.store import keys, source_words
 from dmarcops.store.engine import Store
 from fakes import NAMESERVERS
-from policy_world import DAY, DOMAIN, NAME, NONE, World
+from policy_world import DAY, DOMAIN, NAME, NONE, OWN, World
 from rotation_fakes import World as RotationWorld
 from rotation_fakes import plan
 
@@ -30,6 +30,7 @@ def reported(world: World) -> SignoffReport:
 
 def test_keys_steps_and_words_are_in_it(world: World) -> None:
     RotationWorld(world.store, (plan(),), now=world.now).hours(8)
+    world.acknowledge(OWN, source_words.EVERYWHERE)
     world.sign(comment="fine")
     keys.hold(world.store, keys.Hold(domain=DOMAIN, what="policy", reason="wait", who="kim", at=world.now))
     keys.resume(world.store, DOMAIN, "policy", who="kim", now=world.now)
@@ -42,6 +43,7 @@ def test_keys_steps_and_words_are_in_it(world: World) -> None:
     told = "\n".join(report.history)
     for words in ("2026-03-02 kim: source-ack address 192.0.2.1", "Kim signed", "policy-hold wait", "policy-resume"):
         assert words in told
+    assert told.index("source-ack (all domains) address 192.0.2.1") < told.index("Kim signed")
     assert "policy-advance" not in told
     assert "dkim-" not in told
 

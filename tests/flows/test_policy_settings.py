@@ -94,6 +94,7 @@ def test_every_key_arrives_at_the_rules(tmp_path: Path) -> None:
         ("gates = { min_pass_rate = 98 }", "less than or equal to 1"),
         ("signers = 0", "greater than or equal to 1"),
         ("window = 3", "unknown key window"),
+        ("freezes = [{ begin = 2026-12-20, end = 2026-01-06 }]", "no day would be frozen"),
     ],
 )
 def test_what_cannot_be_meant_is_told(text: str, told: str, tmp_path: Path) -> None:

@@ -109,6 +109,19 @@ def test_a_signature_lapses_with_time(world: World) -> None:
     assert decision(world) is Decision.READY
 
 
+def test_who_signed_too_long_ago_signs_again(world: World) -> None:
+    two(world).sign("Kim")
+    world.now += 10 * DAY
+    world.report((world.now - 10 * DAY).date(), world.now.date(), messages=1, reporters=("late.example",))
+    world.sign("Robin")
+    world.now += 5 * DAY
+    world.report((world.now - 15 * DAY).date(), world.now.date(), messages=49)
+    assert "1 of 2 signatures; expired: Kim" in reasons(world)
+    assert [x.by for x in world.sign("kim").signatures] == ["Kim", "Robin", "kim"]
+    assert decision(world) is Decision.READY
+    assert world.advance().change is not None
+
+
 def test_a_signature_is_for_one_step(world: World) -> None:
     world.sign()
     world.advance()

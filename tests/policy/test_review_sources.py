@@ -60,7 +60,9 @@ def test_subject_is_told_by_its_form(text: str, scope: Scope, value: str) -> Non
     assert parse_subject(text, ["Esp"]) == (scope, value)
 
 
-@pytest.mark.parametrize("text", ["", "unknown", "a b.example", "192.0.2.0/33"])
+@pytest.mark.parametrize(
+    "text", ["", "unknown", "a b.example", "192.0.2.0/33", "192.0.2.300", "192.0.2", "192.0.2.1-9"]
+)
 def test_subject_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="names no source"):
         parse_subject(text)

@@ -6,7 +6,7 @@ import pytest
 
 from dmarcops.errors import ForeignRecordError, NotEnoughEvidence, Refused, UnsafeChangeError
 from dmarcops.policy.evidence import Evidence
-from dmarcops.policy.gates import DomainKind
+from dmarcops.policy.gates import DomainKind, Thresholds
 from dmarcops.policy.record import Policy, Record, parse_record
 from dmarcops.policy.rules import Freeze, Hold, Rules, Step
 from dmarcops.policy.rungs import RungName
@@ -166,6 +166,14 @@ def test_closed_gate_blocks() -> None:
     found = proposed(found=since(100, counts=[*stream(OWN, 100), *failing(ESP, 100)]))
     assert found.decision is Decision.BLOCKED
     assert proposed(found=evidence(context=replace(GOOD, since=NOW - timedelta(days=100)))).decision is Decision.BLOCKED
+
+
+def test_figure_that_falls_short_by_a_little_is_told_from_what_is_asked_for() -> None:
+    found = since(100, counts=[*stream(OWN, 97_999), *failing(OWN, 2_001)])
+    rules = replace(UNSIGNED, thresholds=Thresholds(min_messages=10_000_000))
+    said = {x.split(";")[0] for x in proposed(found=found, rules=rules).reasons}
+    assert "min_pass_rate: 0.97999 where 0.98 is asked for" in said
+    assert "min_messages: 8400000 where 10000000 is asked for" in said
 
 
 def test_missing_figure_is_nothing() -> None:

@@ -74,6 +74,12 @@ def test_height_is_the_rate() -> None:
     assert "Lowest on 2026-03-02: 95.0%" in chart.description
 
 
+def test_lowest_rate_does_not_look_as_if_it_were_the_one_asked_for() -> None:
+    chart = pass_rate(of([day(0, 1_000_000, 979_999)]), 0.98)
+    assert chart is not None
+    assert "Lowest on 2026-03-02: 97.9%" in chart.description
+
+
 def test_bar_stacks_what_became_of_the_mail() -> None:
     chart = dispositions(of([day(0, none=50, reject=25, quarantine=20, **{"pass": 100})]))
     assert chart is not None

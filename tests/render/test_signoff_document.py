@@ -263,6 +263,16 @@ def test_signature_that_lapsed_leaves_an_empty_line() -> None:
     assert (table.rows[0][0].text, table.rows[0][3].text) == ("Kim", "does not suffice")
 
 
+def test_signature_that_expired_is_no_line_that_is_filled_in() -> None:
+    found = good()
+    signed = of(found, signers=["Kim"]).signoff
+    rules = Rules(signing=SigningRules(signers=2, valid_for=timedelta(hours=1)))
+    made = document(report(found, propose(parse_record(NONE), found, rules, NOW, signoff=signed)))
+    assert [x.name for x in made.cover.signatures] == ["", ""]
+    [table] = tables(section(made, "Signatures and digest"))
+    assert (table.rows[0][0].text, table.rows[0][3]) == ("Kim", Cell("has expired", tone=Tone.ASK))
+
+
 def test_changed_signature_is_not_to_be_trusted() -> None:
     found = good()
     signed = of(found, signers=["Kim"]).signoff

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from dmarcops.flows.advance import Stepped
     from dmarcops.flows.policy import Governed, Outlook
     from dmarcops.flows.policy_sign import Word
-    from dmarcops.policy.signoff import Signoff
+    from dmarcops.policy.signoff import SigningRules, Signoff
     from dmarcops.policy_parts import PolicyParts
     from dmarcops.render.report import Report
     from dmarcops.store.engine import Store
@@ -128,7 +128,7 @@ def sign(
         (governed,) = _governed_all(parts, [domain])
         parts.name_sources([governed])
         signoff = sign_step(parts.policies(), governed, _word(by, comment), digest=digest)
-    _show_signoff(signoff, governed.rules.signing.signers, form)
+    _show_signoff(signoff, governed.rules.signing, form)
 
 
 @policy_app.command()
@@ -190,12 +190,13 @@ def hold(
     from dmarcops.rotation_parts import user
     from dmarcops.store import keys
 
-    end = _moment(until) if until else None
+    end, now = _moment(until) if until else None, wiring.clock()
+    if end is not None and end <= now:
+        hint = "it ends when that day begins, in UTC: name a later one, or none for a hold until it is resumed"
+        raise ConfigError(f"--until: {until} is over, nothing would be held", hint=hint)
     with opened_store(context) as store:
         for each in _governed_all(_parts(context, store), domains):
-            wanted = keys.Hold(
-                domain=each.domain, what="policy", reason=reason, who=user(), at=wiring.clock(), until=end
-            )
+            wanted = keys.Hold(domain=each.domain, what="policy", reason=reason, who=user(), at=now, until=end)
             keys.hold(store, wanted)
 
 
@@ -352,11 +353,11 @@ def _stepped_json(stepped: "Stepped") -> dict[str, Any]:
 def _stepped_row(stepped: "Stepped") -> tuple[object, ...]:
     from dmarcops.policy.answers import text_of
 
-    change, proposal = stepped.change, stepped.outlook.proposal
+    change, found = stepped.change, stepped.outlook.as_json()
     reasons = [str(problem) for problem in stepped.problems] or [stepped.late] * bool(stepped.late)
-    if not reasons and change is None and proposal is not None:
-        reasons = list(proposal.reasons)
-    decision = stepped.outlook.as_json()["decision"]
+    if not reasons and change is None:
+        reasons = found["reasons"]
+    decision = found["decision"]
     if change is None:
         return (stepped.domain, decision, None, None, None, None, None, "; ".join(reasons))
     texts = (text_of(change.before), text_of(change.after))
@@ -368,12 +369,9 @@ def _not_yet(stepped: "Stepped") -> Iterator[DmarcopsError]:
     """Give why no step was made, for who wants to be told by the exit code."""
     from dmarcops.policy.stepper import Decision
 
-    proposal = stepped.outlook.proposal
-    if stepped.change is None and not stepped.problems:
-        decision = proposal.decision if proposal is not None else Decision.BLOCKED
-        if decision is not Decision.DONE:
-            reasons = "; ".join(proposal.reasons) if proposal is not None else "DNS does not say"
-            yield NotEnoughEvidence(decision.value, f"{stepped.domain}: {reasons}")
+    found = stepped.outlook.as_json()
+    if stepped.change is None and not stepped.problems and found["decision"] != Decision.DONE.value:
+        yield NotEnoughEvidence(found["decision"], f"{stepped.domain}: {'; '.join(found['reasons'])}")
 
 
 def _tell(
@@ -397,11 +395,17 @@ def _tell(
     return []
 
 
-def _show_signoff(signoff: "Signoff", needed: int, form: Format) -> None:
+def _show_signoff(signoff: "Signoff", rules: "SigningRules", form: Format) -> None:
+    """Show the signatures that count; those that have expired are in the history."""
+    from dmarcops import wiring
+    from dmarcops.policy.signoff import expired, signers
+
+    now = wiring.clock()
+    old, count = expired(signoff, rules, now=now), len(signers(signoff, rules, now=now))
     names = ("domain", "digest", "by", "at", "comment", "signatures", "needed")
-    count = len({each.by.casefold() for each in signoff.signatures})
     rows = [
-        (signoff.statement.domain, each.digest, each.by, each.at, each.comment, count, needed)
+        (signoff.statement.domain, each.digest, each.by, each.at, each.comment, count, rules.signers)
         for each in signoff.signatures
+        if each not in old
     ]
     show(names, rows, form)

@@ -11,6 +11,7 @@ from dmarcops.policy.record import MAX_PCT
 from dmarcops.policy.rungs import Receiver, effects, rung_of
 from dmarcops.policy.stepper import prices
 from dmarcops.policy.what_if import Verdict
+from dmarcops.render.wording import duration, percent
 
 if TYPE_CHECKING:
     from dmarcops.flows.policy import Outlook
@@ -81,9 +82,9 @@ def _schedule(proposal: "Proposal") -> _Table:
     rows: list[Sequence[object]] = []
     for step in proposal.rules.steps():
         is_next = following is not None and step is following.step
-        days = f"{step.duration.total_seconds() / 86_400:g} days" if step.duration else ""
+        length = duration(step.duration) if step.duration else ""
         beside = ", ".join(f"{name}={value}" for name, value in (("sp", step.sp), ("np", step.np)) if value)
-        rows.append((step.rung.value, days, beside, "next" if is_next else ""))
+        rows.append((step.rung.value, length, beside, "next" if is_next else ""))
     return ("rung", "at least", "with it", ""), rows
 
 
@@ -104,7 +105,8 @@ def _gates(gates: "Sequence[Gate]") -> _Table:
 def _figure(name: str, value: float | None) -> str:
     if value is None:
         return "-"
-    return f"{value:.2%}" if any(word in name for word in _RATES) else f"{value:,.0f}"
+    is_rate = any(word in name for word in _RATES)
+    return percent(value, is_minimum=not name.startswith("max_")) if is_rate else f"{value:,.0f}"
 
 
 def _receivers(proposal: "Proposal") -> _Table:

@@ -93,7 +93,7 @@ class Stepping:
             elif dry_run:
                 work = _Work(outlook, outlook)
                 with _guarded(work):
-                    work.change = outlook.under_way or self._wanted(outlook, outlook)
+                    work.change = outlook.under_way or self._writable(work, self._wanted(outlook, outlook))
                 yield work.stepped()
             else:
                 yield self._locked(outlook, self._advance)
@@ -136,7 +136,7 @@ class Stepping:
             there, expected = outlook.octets or b"", work.before.octets or b""
             raise foreign_record(work.domain, shown((there,)), shown((expected,)))
         elif _is_due(outlook):
-            wanted = self._wanted(work.before, outlook)
+            wanted = self._writable(work, self._wanted(work.before, outlook))
             is_back = wanted.kind is Kind.ROLLBACK
             reason = "mail suffers" if is_back else "the date, the gates and the signatures allow it"
             self._decide(work, wanted, reason)
@@ -153,6 +153,15 @@ class Stepping:
         after = again.next.record if again.next else None
         digest = again.signoff.statement.digest if again.signoff is not None and again.is_signed else ""
         return self._change(outlook.domain, Kind.ADVANCE, outlook.octets, octets_of(str(after)), digest=digest)
+
+    def _writable(self, work: _Work, change: Change) -> Change:
+        """
+        Give a change back when its provider has the name to write it at.
+
+        One that refuses it, as where a CNAME stands, would do so every time: the change would be under way for ever.
+        """
+        self._fetched(work)
+        return change
 
     def _go_on(self, work: _Work, change: Change) -> None:
         """Go on with a change that was decided before; a step that nothing was written of is judged anew."""

@@ -8,7 +8,7 @@ from dmarcops.policy.answers import text_of
 from dmarcops.policy.lint import Severity, lint
 from dmarcops.policy.signoff_report import DkimKey, FleetReport, PastStep, SignoffReport, Unknown
 from dmarcops.policy.stepper import prices
-from dmarcops.store import audit, keys
+from dmarcops.store import audit, keys, source_words
 from dmarcops.store.engine import Store
 
 _TOLD = ("policy-sign", "policy-hold", "policy-resume", "policy-adopt", "policy-withdrawn", "source-")
@@ -75,10 +75,13 @@ def _steps(outlook: Outlook) -> Iterator[PastStep]:
 
 
 def _history(store: Store, domain: str) -> Iterator[str]:
-    for entry in audit.history(store, domain):
+    """Give what people said and did: of the domain, and of sources for all domains, as these words hold here too."""
+    of_all = audit.history(store, source_words.EVERYWHERE)
+    for entry in sorted((*audit.history(store, domain), *of_all), key=lambda entry: entry.number):
         event = entry.event
         if event.action.startswith(_TOLD):
-            yield f"{_day(entry.at)} {event.who}: {event.action} {event.detail}".rstrip()
+            of = "" if event.domain else " (all domains)"
+            yield f"{_day(entry.at)} {event.who}: {event.action}{of} {event.detail}".rstrip()
 
 
 def _remarks(outlook: Outlook) -> Iterator[str]:

@@ -77,6 +77,12 @@ class FreezeSettings(Settings):
     reason: str = ""
     """Why."""
 
+    @model_validator(mode="after")
+    def _has_a_day(self) -> "FreezeSettings":
+        if self.end < self.begin:
+            raise ValueError(f"it ends on {self.end}, before it begins on {self.begin}: no day would be frozen")
+        return self
+
 
 class GateSettings(Settings):
     """`gates` of `[domains.X.policy]`: the thresholds before a stricter policy."""

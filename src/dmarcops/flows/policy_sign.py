@@ -12,7 +12,7 @@ from datetime import datetime
 from dmarcops.errors import ConfigError, Refused, UnsafeChangeError
 from dmarcops.flows.policy import Governed, Outlook, Policies
 from dmarcops.policy.journal import Change, Kind, standing
-from dmarcops.policy.signoff import Signoff, Statement, movements, sign, tampering
+from dmarcops.policy.signoff import Signoff, Statement, movements, sign, signers, tampering
 from dmarcops.store import keys, policies, signoffs
 from dmarcops.store.normal import storable
 
@@ -50,6 +50,7 @@ def sign_step(looked: Policies, governed: Governed, word: Word, *, digest: str =
         digest: What the person was shown; empty: what there is now, or what another person has signed of it already.
 
     Raises:
+        EdgeError: DNS does not answer, and it never said which record there is.
         Refused: There is nothing to be signed, or it is not what the person was shown.
         StoreError: The store failed.
     """
@@ -58,12 +59,14 @@ def sign_step(looked: Policies, governed: Governed, word: Word, *, digest: str =
     with looked.store.exclusive(governed.domain):
         (outlook,) = looked.look([governed])
         judged = outlook.judged
+        if judged is None and outlook.problems:
+            raise outlook.problems[0]
         if judged is None or judged.statement is None:
             reasons = judged.reasons if judged is not None else (str(outlook.published.problem),)
             raise Refused("nothing-to-sign", f"{governed.domain} has no next step: {'; '.join(reasons)}")
         signoff = _signoff(looked, outlook, judged.statement, digest)
         by = storable(" ".join(word.by.split()))
-        if any(each.by.casefold() == by.casefold() for each in signoff.signatures):
+        if by.casefold() in signers(signoff, governed.rules.signing, now=looked.clock()):
             return signoff
         at = word.at.replace(microsecond=0)
         signed = sign(signoff, by=by, at=at, comment=storable(word.comment))

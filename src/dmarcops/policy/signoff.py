@@ -8,7 +8,7 @@ away from what was signed.
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -132,14 +132,25 @@ def lapses(
         now: The time now.
     """
     moved = movements(signoff.statement, current, evidence, rules)
-    return (*tampering(signoff), *_unsigned(signoff.signatures, rules, now), *moved)
+    return (*tampering(signoff), *_unsigned(signoff, rules, now), *moved)
 
 
-def _unsigned(signatures: Sequence[Signature], rules: SigningRules, now: datetime) -> Iterator[str]:
-    valid = {x.by.strip().casefold() for x in signatures if x.at <= now < x.at + rules.valid_for}
-    expired = [x.by for x in signatures if x.by.strip().casefold() not in valid]
+def expired(signoff: Signoff, rules: SigningRules, *, now: datetime) -> tuple[Signature, ...]:
+    """Give the signatures that are too old to count; who made one may sign again."""
+    return tuple(x for x in signoff.signatures if not x.at <= now < x.at + rules.valid_for)
+
+
+def signers(signoff: Signoff, rules: SigningRules, *, now: datetime) -> frozenset[str]:
+    """Give those whose signatures count, in one form of their names."""
+    old = expired(signoff, rules, now=now)
+    return frozenset(x.by.strip().casefold() for x in signoff.signatures if x not in old)
+
+
+def _unsigned(signoff: Signoff, rules: SigningRules, now: datetime) -> Iterator[str]:
+    valid = signers(signoff, rules, now=now)
+    old = dict.fromkeys(x.by for x in signoff.signatures if x.by.strip().casefold() not in valid)
     if len(valid) < rules.signers:
-        yield f"{len(valid)} of {rules.signers} signatures" + (f"; expired: {', '.join(expired)}" if expired else "")
+        yield f"{len(valid)} of {rules.signers} signatures" + (f"; expired: {', '.join(old)}" if old else "")
 
 
 def movements(signed: Statement, current: Statement, evidence: Evidence, rules: SigningRules) -> Iterator[str]:

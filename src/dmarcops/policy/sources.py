@@ -68,7 +68,10 @@ def parse_subject(text: str, services: Sequence[str] = ()) -> tuple[Scope, str]:
     if service is not None:
         return Scope.SERVICE, service
     domain = a_labels(stripped)
-    if "." not in domain:
+    # An address with a slip of the pen, or a range, is no domain: no top-level domain is without letters (RFC 3696
+    # section 2).
+    has_letters = any(letter.isalpha() for letter in domain.rpartition(".")[2])
+    if "." not in domain or not has_letters:
         hint = "an address, a network such as 192.0.2.0/24, the name of a service, or a domain"
         raise ConfigError(f"{text!r} names no source", hint=hint)
     return Scope.DOMAIN, domain

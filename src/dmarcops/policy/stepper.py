@@ -17,7 +17,7 @@ from dmarcops.policy.gates import Gate, evaluate
 from dmarcops.policy.record import MAX_PCT, STRICTNESS, Policy, Record, dmarc_records, parse_record
 from dmarcops.policy.rules import Hold, Rules, Step, thaw, warnings
 from dmarcops.policy.rungs import ORDER, RUNGS, Tags, effects, example, rung_of, written
-from dmarcops.policy.signoff import Signoff, Statement, lapses
+from dmarcops.policy.signoff import Signature, Signoff, Statement, expired, lapses
 from dmarcops.policy.what_if import WhatIf, what_if
 
 _NO_RECORD = "there is no DMARC record that can be used: publish p=none with rua first (RFC 9989 section 5.1.4)"
@@ -48,7 +48,11 @@ class Next:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
-    """What `propose` found; `reasons` is all that stands in the way, and `decision` the first of it."""
+    """
+    What `propose` found; `reasons` is all that stands in the way, and `decision` the first of it.
+
+    `expired` are those of the signatures that are too old to count.
+    """
 
     domain: str
     record: Record
@@ -61,6 +65,7 @@ class Proposal:
     rules: Rules
     hold: Hold | None
     is_signed: bool
+    expired: tuple[Signature, ...] = ()
 
     def as_json(self, price: WhatIf | None = None) -> dict[str, Any]:
         """
@@ -153,6 +158,7 @@ def propose(
         rules=rules,
         hold=hold,
         is_signed=not unsigned,
+        expired=expired(signoff, rules.signing, now=now) if signoff is not None else (),
     )
 
 
@@ -182,8 +188,20 @@ def _blocked(following: Next, gates: tuple[Gate, ...]) -> Obstacles:
         yield Decision.BLOCKED, following.obstacle
     for gate in gates:
         if not gate.ok:
-            value = "nothing" if gate.value is None else f"{gate.value:.4g}"
-            yield Decision.BLOCKED, f"{gate.name}: {value} where {gate.threshold:.4g} is asked for; {gate.detail}"
+            value, threshold = _told(gate)
+            yield Decision.BLOCKED, f"{gate.name}: {value} where {threshold} is asked for; {gate.detail}"
+
+
+def _told(gate: Gate) -> tuple[str, str]:
+    """Give the figure of a gate and its threshold, in so many digits that they can be told apart."""
+    if gate.value is None:
+        return "nothing", _number(gate.threshold, 4)
+    texts = ((_number(gate.value, digits), _number(gate.threshold, digits)) for digits in (4, 6, 9, 12))
+    return next((pair for pair in texts if pair[0] != pair[1]), (str(gate.value), str(gate.threshold)))
+
+
+def _number(value: float, digits: int) -> str:
+    return f"{value:.0f}" if value == round(value) else f"{value:.{digits}g}"
 
 
 def _statement(record: Record, following: Next, evidence: Evidence) -> Statement | None:

@@ -157,13 +157,14 @@ def pass_rate(evidence: Evidence, threshold: float | None) -> Chart | None:
 
     ticks = [base + (1 - base) * part / 5 for part in range(6)]
     runs = _runs(sorted(rates))
-    worst = min(rates, key=lambda day: (rates[day], day))
+    worst = min((day for day in evidence.daily if day.day in rates), key=lambda day: (rates[day.day], day.day))
+    lowest_shown = worst.passed * 1000 // worst.acknowledged / 10  # to the careful side, as everywhere
     return Chart(
         name="pass-rate",
         title="Pass rate of acknowledged mail by day",
         description=(
             f"Share of the mail of acknowledged sources with an aligned pass, {len(rates)} days with such mail of"
-            f" {days.count}. Lowest on {worst.isoformat()}: {rates[worst]:.1%}."
+            f" {days.count}. Lowest on {worst.day.isoformat()}: {lowest_shown:.1f}%."
             f" The scale begins at {base:.0%}.{_HATCHED if len(rates) < days.count else ''}"
         ),
         across="day (month-day, UTC)",

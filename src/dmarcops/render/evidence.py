@@ -9,6 +9,7 @@ from dmarcops.policy.lint import Severity
 from dmarcops.policy.record import Part, Record
 from dmarcops.policy.rules import warnings
 from dmarcops.policy.rungs import Receiver, Tags, effects, example
+from dmarcops.policy.signoff import Signature
 from dmarcops.policy.signoff_report import SignoffReport
 from dmarcops.policy.what_if import Touched, Verdict, WhatIf
 from dmarcops.render import charts
@@ -406,19 +407,22 @@ def _steps(report: SignoffReport) -> Table:
     return Table("Changes of the record, the oldest first", columns, rows, "No step was made yet.")
 
 
-def _signed(facts: Facts) -> Iterator[Block]:
-    state, tone = ("holds", Tone.GOOD) if facts.report.proposal.is_signed else ("does not suffice", Tone.ASK)
+def _worth(facts: Facts, signature: Signature) -> tuple[str, Tone]:
+    """Tell what a signature is worth."""
+    proposal = facts.report.proposal
     if facts.broken_seals:
-        state, tone = "not to be trusted", Tone.BAD
-    rows = [
-        (
-            Cell(x.by),
-            Cell(minute(x.at)),
-            Cell(x.comment or NOTHING),
-            Cell(state, () if x.digest == facts.digest else (f"of the digest {x.digest}",), tone),
-        )
-        for x in facts.signatures
-    ]
+        return "not to be trusted", Tone.BAD
+    if signature in proposal.expired:
+        return "has expired", Tone.ASK
+    return ("holds", Tone.GOOD) if proposal.is_signed else ("does not suffice", Tone.ASK)
+
+
+def _signed(facts: Facts) -> Iterator[Block]:
+    rows = []
+    for x in facts.signatures:
+        state, tone = _worth(facts, x)
+        beside = () if x.digest == facts.digest else (f"of the digest {x.digest}",)
+        rows.append((Cell(x.by), Cell(minute(x.at)), Cell(x.comment or NOTHING), Cell(state, beside, tone)))
     columns = (Column("Who", 25), Column("When", 20), Column("What was said", 31), Column("State", 24))
     yield Table("Signatures", columns, tuple(rows), "Nobody has signed.")
     if facts.broken_seals:

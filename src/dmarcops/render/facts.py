@@ -118,7 +118,8 @@ class Facts:
         if not self.digest:
             return ()
         proposal = self.report.proposal
-        standing = [x for x in self.signatures if proposal.is_signed or x.digest == self.digest]
+        counted = [x for x in self.signatures if x not in proposal.expired]
+        standing = [x for x in counted if proposal.is_signed or x.digest == self.digest]
         filled = [SignatureLine(x.by, f"{x.at:%Y-%m-%d}", x.digest) for x in standing]
         missing = 0
         if proposal.rules.require_signature and not proposal.is_signed:

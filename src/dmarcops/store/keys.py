@@ -143,7 +143,9 @@ def hold(store: Store, wanted: Hold) -> None:
         "at": at,
         "until": wanted.until and _whole(wanted.until),
     }
-    event = audit.Event(domain=wanted.domain, who=wanted.who, action=f"{wanted.what}-hold", detail=wanted.reason)
+    until = f"until {wanted.until.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if wanted.until else ""
+    said = ": ".join(part for part in (until, wanted.reason) if part)
+    event = audit.Event(domain=wanted.domain, who=wanted.who, action=f"{wanted.what}-hold", detail=said)
     with store.write() as connection:
         connection.execute(delete(_HOLD).where(_HOLD.c.domain == wanted.domain, _HOLD.c.what == wanted.what))
         connection.execute(insert(_HOLD).values(values))
