@@ -212,7 +212,7 @@ def reports(store: Store, where: Filter) -> Table:
         REPORT.c.received_at,
         REPORT.c.origin,
     ).where(*conditions)
-    ordered = statement.order_by(REPORT.c.day.desc(), REPORT.c.mail_count.desc(), REPORT.c.id)
+    ordered = statement.order_by(REPORT.c.day.desc().nulls_last(), REPORT.c.mail_count.desc(), REPORT.c.id)
     return _answer(store, ordered, where)
 
 
@@ -442,7 +442,8 @@ def _seen(source: FromClause) -> Iterator[ColumnElement[Any]]:
 
 
 def _most_first(statement: "_Question", *keys: ColumnElement[Any]) -> "_Question":
-    return statement.order_by(statement.selected_columns.mail_count.desc(), *keys)
+    """Order rows, those of what is absent last: by themselves the databases part there."""
+    return statement.order_by(statement.selected_columns.mail_count.desc(), *(key.nulls_last() for key in keys))
 
 
 def _chosen(where: Filter, *conditions: ColumnElement[bool]) -> FromClause:
