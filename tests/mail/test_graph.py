@@ -212,6 +212,7 @@ def test_message_that_is_gone_is_left_out(box: Maker) -> None:
         ({"Retry-After": "Wed, 25 Nov 2026 09:46:50 -0000"}, 10.0),
         ({"Retry-After": "x"}, 1.0),
         ({"Retry-After": "\xb2"}, 1.0),
+        ({"Retry-After": "Wed, 99999999999 Nov 2026 09:46:50 GMT"}, 1.0),
     ],
 )
 def test_throttling_is_waited_out(box: Maker, headers: dict[str, str], nap: float) -> None:

@@ -211,7 +211,7 @@ class Rest:
             return float(text)
         try:
             then = parsedate_to_datetime(text)
-        except ValueError:
+        except (ValueError, OverflowError):
             return usual
         # `-0000`, a zone that is not told, comes without one
         then = then if then.tzinfo else then.replace(tzinfo=UTC)
