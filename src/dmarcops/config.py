@@ -346,10 +346,11 @@ def _secret_of_command(command: list[str], place: str) -> str:
         )
     except OSError as error:
         raise ConfigError(f"{place}: cannot start {command[0]}: {error.strerror}") from error
-    except subprocess.TimeoutExpired as error:
-        raise ConfigError(f"{place}: {command[0]} did not end within {SECRET_COMMAND_SECONDS} s") from error
+    # `from None`: both quote the whole command, in which a token may stand
+    except subprocess.TimeoutExpired:
+        raise ConfigError(f"{place}: {command[0]} did not end within {SECRET_COMMAND_SECONDS} s") from None
     except subprocess.CalledProcessError as error:
-        raise ConfigError(f"{place}: {command[0]} ended with exit code {error.returncode}") from error
+        raise ConfigError(f"{place}: {command[0]} ended with exit code {error.returncode}") from None
     return _first_line(done.stdout, place)
 
 

@@ -96,7 +96,9 @@ class MailSource(Protocol):
 
     def wait(self, seconds: float) -> bool:
         """
-        Wait until there may be something new, at most so long; True when there may be.
+        Wait until there is a sign of something new, at most so long; True when there is one.
+
+        A source that has no signs says False, and is looked into as often as its user wants.
 
         Raises:
             EdgeError: The source cannot be reached.

@@ -1,9 +1,11 @@
 """MTA-STS policies over HTTPS, from a server of our own with a certificate that a test may trust or not."""
 
+import socket
 import ssl
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -126,3 +128,26 @@ def test_a_host_that_takes_too_long_is_left(certificate: Path) -> None:
     trusting = ssl.create_default_context(cafile=str(certificate))
     with served(certificate) as at, pytest.raises(EdgeError, match="more than 0 seconds"):
         HttpsPolicyHost(context=trusting, at=at, whole=0).policy("example.test")
+
+
+def test_a_host_that_sends_an_octet_now_and_then_is_left(certificate: Path) -> None:
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(certificate)
+
+    def drip(listening: socket.socket) -> None:
+        with suppress(OSError), server.wrap_socket(listening.accept()[0], server_side=True) as connection:
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nX: ")
+            while True:
+                connection.sendall(b"x")
+                time.sleep(0.05)
+
+    trusting = ssl.create_default_context(cafile=str(certificate))
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=drip, args=(listening,), daemon=True)
+        thread.start()
+        start = time.monotonic()
+        with pytest.raises(EdgeError, match=r"more than 0\.5 seconds"):
+            HttpsPolicyHost(context=trusting, at=listening.getsockname(), whole=0.5).policy("example.test")
+        assert time.monotonic() - start < 5
+        thread.join(5)
+    assert not thread.is_alive()

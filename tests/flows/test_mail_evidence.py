@@ -143,6 +143,7 @@ def header(*lines: str) -> bytes:
         (("DKIM-Signature: d=example.com; s=s1", "Date: Wed, 25 Nov 2026 13:00:00 +0100"), NOW),
         (("DKIM-Signature: d=example.com; s=s1", "Date: Wed, 25 Nov 2026 12:00:00 -0000"), NOW),
         (("DKIM-Signature: d=example.com; s=s1", "Date: soon"), None),
+        (("DKIM-Signature: d=example.com; s=s1", "Date: Fri, 31 Dec 9999 23:59:59 -2300"), None),
         (("DKIM-Signature: d=example.com; s=s1",), None),
         (("DKIM-Signature: d=example.com; s=s1; t=999999999999",), None),
         (("DKIM-Signature: d=example.com; s=other; t=1790000000",), None),

@@ -240,6 +240,6 @@ def test_check_names_a_label_that_is_missing(box: Maker) -> None:
 def test_wait_and_keep_alive_need_no_session(box: Maker) -> None:
     source = box()
     source.keep_alive()
-    assert source.wait(60) is True
+    assert source.wait(60) is False
     assert box.naps == [60]
     assert source.name == "gm"

@@ -209,7 +209,10 @@ def test_message_that_is_gone_is_left_out(box: Maker) -> None:
         ({"Retry-After": "7"}, 7.0),
         ({"Retry-After": "Wed, 25 Nov 2026 09:46:50 GMT"}, 10.0),
         ({}, 1.0),
+        ({"Retry-After": "Wed, 25 Nov 2026 09:46:50 -0000"}, 10.0),
         ({"Retry-After": "x"}, 1.0),
+        ({"Retry-After": "\xb2"}, 1.0),
+        ({"Retry-After": "Wed, 99999999999 Nov 2026 09:46:50 GMT"}, 1.0),
     ],
 )
 def test_throttling_is_waited_out(box: Maker, headers: dict[str, str], nap: float) -> None:
@@ -288,8 +291,9 @@ def test_token_goes_to_no_other_server(box: Maker) -> None:
         box(endpoint="http://graph.microsoft.com/v1.0")
 
 
-def test_answer_that_is_no_json_is_an_error(box: Maker) -> None:
-    box.graph.troubles = [Reply(200, b"<html>")]
+@pytest.mark.parametrize("octets", [b"<html>", b"[" * 200_000])
+def test_answer_that_is_no_json_is_an_error(box: Maker, octets: bytes) -> None:
+    box.graph.troubles = [Reply(200, octets)]
     with pytest.raises(MailError, match="did not answer in JSON"):
         run(box())
 
@@ -306,6 +310,6 @@ def test_check_names_folders_that_are_missing(box: Maker) -> None:
 def test_wait_and_keep_alive_need_no_session(box: Maker) -> None:
     source = box()
     source.keep_alive()
-    assert source.wait(60) is True
+    assert source.wait(60) is False
     assert box.naps == [60]
     assert source.name == "m365"

@@ -216,6 +216,9 @@ def test_large_folder_is_searched_in_windows(
 def test_uid_set_is_read_and_written() -> None:
     assert parse_uid_set("1:3,7,10:9") == [1, 2, 3, 7, 9, 10]
     assert format_uid_set([10, 9, 1, 2, 3, 7]) == "1:3,7,9:10"
+    assert len(parse_uid_set("1:200000")) == 200_000
+    with pytest.raises(ValueError, match="more than 200000 messages"):
+        parse_uid_set("1:100000,200000:4294967295")
 
 
 def test_uids_are_cut_into_commands_of_a_bearable_length() -> None:

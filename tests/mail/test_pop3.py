@@ -7,6 +7,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Iterator
+from datetime import timedelta
 from hashlib import sha256
 from itertools import count
 from pathlib import Path
@@ -15,8 +16,11 @@ import pytest
 from pydantic import ValidationError
 
 from dmarcops.errors import BadInput, MailError
+from dmarcops.flows.poll import Watch
 from dmarcops.mail.pop3 import Adapter, Config
 from dmarcops.ports import Handling, Message
+from dmarcops.store.engine import Store
+from flows_ingest import ingest
 from servers_pop3 import PASSWORD, Pop3, pop3  # noqa: F401 - fixtures
 
 _users = count(1)
@@ -149,8 +153,20 @@ def test_mail_that_comes_while_reading_is_met_next_time(box: Box) -> None:
     for batch in source.batches(""):
         box.deliver(f"new{len(box.names)}.host")
         checkpoint = source.settle([(message, Handling.ARCHIVE) for message in batch])
-    assert source.wait(60) is True
+    assert source.wait(60) is False
     assert len(run(source, checkpoint)[0]) == 2
+
+
+def test_watch_logs_in_as_often_as_its_user_wants(box: Box, store: Store, tmp_path: Path) -> None:
+    signs, stop = count(1), threading.Event()
+
+    def beat() -> None:
+        if next(signs) == 50:
+            stop.set()
+
+    with ingest(store, tmp_path) as flow:
+        Watch(source=box(), ingest=flow, poll_every=timedelta(minutes=5), stop=stop, tell=print, beat=beat).run()
+    assert (box.server.folder / "log").read_text().count(f"Login: user=<{box.user}>") == 1
 
 
 def test_messages_are_bounded_when_there_are_many(box: Box) -> None:

@@ -99,9 +99,10 @@ def test_starttls_and_login_are_insisted_on() -> None:
             controller.stop()
 
 
-def test_no_tls_is_for_loopback_only() -> None:
+@pytest.mark.parametrize("host", ["smtp.example.com", "localhost.example.com", "127.example.com"])
+def test_no_tls_is_for_loopback_only(host: str) -> None:
     with pytest.raises(ValidationError, match="this machine only"):
-        Config(host="smtp.example.com", tls="none")
+        Config(host=host, tls="none")
 
 
 class Knower:

@@ -3,6 +3,7 @@
 import base64
 import gzip
 from functools import partial
+from time import process_time
 
 import pytest
 
@@ -312,3 +313,10 @@ def test_a_payload_in_a_large_mail_is_not_copied_before_it_is_read() -> None:
     first, second = found.open(), found.open()
     assert first.read(5) == second.read(5) == LARGE[:5]
     assert b"".join(iter(partial(first.read, 1_000), b"")) + b"" == (LARGE + b"")[5:]
+
+
+def test_parts_with_many_blanks_in_their_fields_are_read_in_a_short_time() -> None:
+    blanks = b"Content-Type: " + b" \t;" * 1_300 + b"\r\nContent-Disposition:" + b" " * 4_000 + b"x\r\n\r\nx"
+    start = process_time()
+    assert len(parts(multipart([blanks] * 100))) == 100
+    assert process_time() - start < 5

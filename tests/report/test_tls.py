@@ -181,6 +181,8 @@ def test_policies_are_missing_when_there_are_none() -> None:
         (BEGIN, BEGIN, ["not-a-string"]),
         ("1960-01-01T00:00:00Z", None, ["unknown-value"]),
         ("0001-01-01T00:00:00+23:00", None, ["unknown-value"]),
+        ("9999-12-31T23:59:59Z", 253_402_300_799, []),
+        ("9999-12-31T23:59:59-23:00", None, ["unknown-value"]),
         ("yesterday", None, ["unknown-value"]),
     ],
 )

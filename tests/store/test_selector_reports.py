@@ -26,15 +26,25 @@ def moment(seconds: int) -> datetime:
 
 
 def test_the_newest_report_that_shows_a_selector_passing_counts(store: Store) -> None:
-    assert reported(store, "example.com") == Reported()
+    assert reported(store, "example.com", NOW) == Reported()
     put(store, "s1", 0)
     put(store, "s1", 2)
     put(store, "s1", 4, result="fail")
     put(store, None, 5)
-    found = reported(store, "example.com")
+    found = reported(store, "example.com", NOW)
     assert found.last == {"s1": moment(BEGIN + 2 * DAY + 100)}
     assert found.until == moment(BEGIN + 5 * DAY + 100)
-    assert reported(store, "example.net") == Reported()
+    assert reported(store, "example.net", NOW) == Reported()
+
+
+def test_reports_of_a_time_to_come_show_nothing(store: Store) -> None:
+    put(store, "s1", 0)
+    said = evaluation(results=AuthResults((dkim("example.com", "s1"),), ()))
+    for number, end in enumerate((int(NOW.timestamp()) + 2 * DAY, 253_402_300_799)):
+        forged = report(("192.0.2.1", 5, said), report_id=f"forged{number}", period=(BEGIN, end))
+        record(store, [message(incoming(forged), origin=f"{number}.eml")], NOW)
+    found = reported(store, "example.com", NOW)
+    assert (found.last, found.until) == ({"s1": moment(BEGIN + 100)}, moment(BEGIN + 100))
 
 
 def test_only_authenticated_reports_that_began_later_prove_a_key(store: Store) -> None:

@@ -3,7 +3,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import permutations
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import event, select
 
 from builders import ask, incoming, message, rejection, report
 from dmarcops.store.engine import Store
@@ -222,6 +222,16 @@ def test_the_oldest_octets_go_when_all_are_over_the_cap(store_url: str) -> None:
         assert [origin for origin, _, raw in retryable(store) if raw is not None] == ["7.eml", "8.eml", "9.eml"]
         assert isinstance(total, int)
         assert total <= 300
+
+
+def test_kept_octets_are_not_walked_through_when_they_are_under_the_cap(store: Store) -> None:
+    said: list[str] = []
+    with store.read() as connection:
+        engine = connection.engine
+    event.listen(engine, "before_cursor_execute", lambda *given: said.append(given[2]))
+    record(store, [message(rejection(), raw=b"kept")], NOW)
+    assert [statement for statement in said if "ORDER BY kept.kept_at" in statement] == []
+    assert [raw for *_, raw in retryable(store)] == [b"kept"]
 
 
 def test_no_octets_are_kept_when_the_newest_alone_are_over_the_cap(store_url: str) -> None:

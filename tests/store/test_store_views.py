@@ -212,7 +212,7 @@ def test_rows_of_as_much_mail_have_one_order_in_every_database(store: Store) -> 
     columns = ("dkim_domain", "selector")
     for table in (views.selectors(store, Filter()), views.failures(store, Filter(), by="selector")):
         tied = [selector for domain, selector in rows(table, *columns) if domain == "tie.example"]
-        assert tied == [None, "k9"]
+        assert tied == ["k9", None]
 
 
 def test_selectors_count_only_mail_of_the_source_when_asked_for_one(store: Store) -> None:
@@ -466,3 +466,13 @@ def test_ledger_lists_the_last_seen_first_when_asked(store: Store) -> None:
     assert rows(views.ledger(store, outcome=Outcome.CONFLICT.value), "origin") == [("1.eml",)]
     assert len(rows(views.ledger(store, since=date(2026, 1, 7)))) == 2
     assert len(rows(views.ledger(store, since=date(2026, 1, 8)))) == 0
+
+
+def test_what_is_absent_comes_last_when_rows_are_ordered(store: Store) -> None:
+    nobody = evaluation(aligned=(FAIL, FAIL), results=AuthResults((dkim(None, None, "fail"),), ()))
+    undated = report((None, 3, nobody), ("192.0.2.77", 3, nobody), domain="last.example", period=(None, None))
+    record(store, [message(undated, origin="last.eml")], NOW)
+    where = Filter(domain="last.example")
+    assert [row[0] for row in views.sources(store, where).rows] == ["192.0.2.77", None]
+    assert [row[0] for row in views.failures(store, where, "source").rows] == ["192.0.2.77", None]
+    assert [row[0] for row in views.reports(store, Filter()).rows][-2:] == [None, None]

@@ -165,6 +165,7 @@ def _private_key(file: Path, passphrase_file: Path | None) -> "PrivateKey":
 
 def _listed(store: "Store", domain: str | None) -> Iterator[Sequence[object]]:
     """Give a row for each key, for each selector of others, and for each domain that something is the matter with."""
+    from dmarcops import wiring
     from dmarcops.dkim.domain_name import a_labels
     from dmarcops.store import keys as stored
     from dmarcops.store.selector_reports import reported
@@ -174,7 +175,7 @@ def _listed(store: "Store", domain: str | None) -> Iterator[Sequence[object]]:
     names = {*stored.domains(store), *(name for name, _ in concerns)} if wanted is None else {wanted}
     for name in sorted(names):
         known = stored.load(store, name)
-        last = reported(store, name).last
+        last = reported(store, name, wiring.clock()).last
         held = any(hold.what == "dkim" for hold in stored.holds(store, name))
         for key in known.keys:
             dates = (key.since, key.activated, last.get(key.selector))

@@ -2,7 +2,10 @@
 
 import socket
 import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from http.client import HTTPConnection, HTTPException, HTTPResponse
+from threading import Timer
 from time import monotonic
 
 from dmarcops.errors import EdgeError
@@ -24,7 +27,7 @@ class HttpsPolicyHost:
         context: Whose certificates are trusted; None: those that the system trusts.
         at: Where every host is found, for test beds only.
         step: Seconds for one step.
-        whole: Seconds for the body.
+        whole: Seconds for all of it: a host that sends an octet now and then does not hold us for ever.
     """
 
     def __init__(
@@ -42,15 +45,32 @@ class HttpsPolicyHost:
 
     def policy(self, domain: str) -> str:
         """Fetch the policy of a domain."""
-        host = f"mta-sts.{domain}"
+        host, until = f"mta-sts.{domain}", monotonic() + self._whole
         try:
             with (
-                socket.create_connection(self._at or (host, _PORT), timeout=self._step) as plain,
+                self._connected(host, until) as plain,
+                _cut(plain, until),
                 self._context.wrap_socket(plain, server_hostname=host) as secured,
             ):
-                return self._fetched(host, secured)
+                text = self._fetched(host, secured)
+            if monotonic() >= until:
+                raise TimeoutError  # what was cut off looks like a whole body
         except (OSError, HTTPException, ValueError) as error:
-            raise EdgeError(f"https://{host}{PATH}: {_why(error)}", transient=True) from error
+            why = f"more than {self._whole:g} seconds" if monotonic() >= until else _why(error)
+            raise EdgeError(f"https://{host}{PATH}: {why}", transient=True) from error
+        return text
+
+    def _connected(self, host: str, until: float) -> socket.socket:
+        """Connect to the first address that takes us; a host may have very many."""
+        fault = OSError("it has no address")
+        for *_, address in socket.getaddrinfo(*(self._at or (host, _PORT)), type=socket.SOCK_STREAM):
+            if monotonic() >= until:
+                break
+            try:
+                return socket.create_connection((str(address[0]), int(address[1])), timeout=self._step)
+            except OSError as error:
+                fault = error
+        raise fault
 
     def _fetched(self, host: str, secured: ssl.SSLSocket) -> str:
         connection = HTTPConnection(host)
@@ -62,17 +82,34 @@ class HttpsPolicyHost:
             kind = response.headers.get_content_type()
             if kind != "text/plain":
                 raise HTTPException(f"{kind}, not text/plain")
-            return self._body(response).decode("utf-8", "replace")
+            return _body(response).decode("utf-8", "replace")
 
-    def _body(self, response: HTTPResponse) -> bytes:
-        until, body = monotonic() + self._whole, b""
-        while chunk := response.read1(_CHUNK):
-            body += chunk
-            if len(body) > MAX_OCTETS:
-                raise HTTPException(f"more than {MAX_OCTETS} octets")
-            if monotonic() > until:
-                raise HTTPException(f"more than {self._whole:g} seconds")
-        return body
+
+def _body(response: HTTPResponse) -> bytes:
+    body = b""
+    while chunk := response.read1(_CHUNK):
+        body += chunk
+        if len(body) > MAX_OCTETS:
+            raise HTTPException(f"more than {MAX_OCTETS} octets")
+    return body
+
+
+@contextmanager
+def _cut(connection: socket.socket, until: float) -> Iterator[None]:
+    """End a connection, whatever is made of it, when its time is over."""
+    with connection.dup() as same:
+
+        def end() -> None:
+            with suppress(OSError):
+                same.shutdown(socket.SHUT_RDWR)
+
+        timer = Timer(max(0.0, until - monotonic()), end)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
 
 
 def _why(error: Exception) -> str:

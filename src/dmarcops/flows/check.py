@@ -268,7 +268,7 @@ def known_of(
     tally = total(source.total for source in acknowledged or evidence.sources)
     mail = Mail(messages=tally.messages, passed=tally.passed, is_acknowledged=bool(acknowledged))
     return Known(
-        selectors=tuple(_selectors(store, domain))[:MAX_SELECTORS],
+        selectors=tuple(_selectors(store, domain, now))[:MAX_SELECTORS],
         sending=tuple(_addresses(acknowledged or passing))[:MAX_SENDING],
         mail=mail,
     )
@@ -282,8 +282,8 @@ def with_selectors(known: Known, names: Sequence[str]) -> Known:
     return replace(known, selectors=(*there, *more))
 
 
-def _selectors(store: Store, domain: str) -> Iterator[Selector]:
-    last: Mapping[str, datetime] = selector_reports.reported(store, domain).last
+def _selectors(store: Store, domain: str, now: datetime) -> Iterator[Selector]:
+    last: Mapping[str, datetime] = selector_reports.reported(store, domain, now).last
     ours = keys.load(store, domain).keys
     for key in ours:
         if key.stage in _IN_DNS and key.published and not key.pending:

@@ -221,9 +221,10 @@ def _date(header: Header) -> datetime | None:
     for value in header.values("date")[:1]:
         try:
             moment = parsedate_to_datetime(value)
-        except (ValueError, OverflowError):
+            # The last day of the calendar in a zone west of UTC is in the year 10000
+            return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+        except (ValueError, TypeError, OverflowError, IndexError):
             return None
-        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
     return None
 
 

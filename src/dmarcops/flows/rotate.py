@@ -190,7 +190,7 @@ class Rotation:
     def _asked(self, session: _Session) -> tuple[Step, Facts, datetime]:
         """Ask for all facts, and the law what they allow."""
         domain, now = session.domain, self.clock()
-        reports = reported(self.store, domain)
+        reports = reported(self.store, domain, now)
         held = keys.holds(self.store, domain)
         known = Facts(
             last_reported=reports.last,

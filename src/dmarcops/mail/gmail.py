@@ -114,9 +114,9 @@ class Adapter:
         """Do nothing: there is no session."""
 
     def wait(self, seconds: float) -> bool:
-        """Wait; a list shows whether there is something new."""
+        """Wait; only the next list shows whether there is something new."""
         self._sleep(seconds)
-        return True
+        return False
 
     def close(self) -> None:
         """Delete what was fetched."""

@@ -15,6 +15,8 @@ from imapclient import IMAPClient  # type: ignore[import-untyped] # it ships no 
 
 WINDOW = 50_000
 """Messages searched at a time, so that no answer is a line longer than imaplib takes (a million octets)."""
+_MOST = 4 * WINDOW
+"""Messages in one answer: those of a window, and such as came meanwhile."""
 _ALL = re.compile(rb"\bALL ([0-9:,]+)")
 
 
@@ -170,10 +172,17 @@ def format_uid_set(uids: Iterable[int]) -> str:
 
 
 def parse_uid_set(text: str) -> list[int]:
-    """Read a sequence set without `*` (RFC 3501 section 9), such as `1:3,7`."""
+    """
+    Read a sequence set without `*` (RFC 3501 section 9), such as `1:3,7`.
+
+    Raises:
+        ValueError: It is none, or one of more messages than a server was asked for: a few digits can name millions.
+    """
     uids: list[int] = []
     for part in text.split(","):
         first, _, last = part.partition(":")
         low, high = sorted((int(first), int(last or first)))
+        if len(uids) + high - low >= _MOST:
+            raise ValueError(f"the server names more than {_MOST} messages")
         uids.extend(range(low, high + 1))
     return uids

@@ -149,11 +149,11 @@ class Adapter:
                     session.noop()
 
     def wait(self, seconds: float) -> bool:
-        """Leave the server, since it shows new mail at the next login only, and come back after so long."""
+        """Leave the server and wait, since it shows new mail at the next login only."""
         with self._lock:
             self._quit()
         self._sleep(seconds)
-        return True
+        return False
 
     def close(self) -> None:
         """Leave the server, which then deletes what is marked."""

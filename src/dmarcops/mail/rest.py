@@ -106,7 +106,7 @@ class Rest:
                 return None
             try:
                 answer = response.json() if response.read() else {}
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise MailError(
                     f"{self._name}: {self._host} did not answer in JSON", hint="look at endpoint"
                 ) from error
@@ -207,12 +207,14 @@ class Rest:
 
     def _retry_after(self, text: str, usual: float) -> float:
         """Read `Retry-After` (RFC 9110 section 10.2.3): seconds, or a date."""
-        if text.isdigit():
+        if text.isascii() and text.isdigit():
             return float(text)
         try:
             then = parsedate_to_datetime(text)
-        except ValueError:
+        except (ValueError, OverflowError):
             return usual
+        # `-0000`, a zone that is not told, comes without one
+        then = then if then.tzinfo else then.replace(tzinfo=UTC)
         return max(0.0, (then - datetime.fromtimestamp(self._clock(), UTC)).total_seconds())
 
     def _httpx(self) -> Any:  # noqa: ANN401 - an extra

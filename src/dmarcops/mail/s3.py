@@ -90,9 +90,9 @@ class Adapter:
         """Do nothing: there is no session."""
 
     def wait(self, seconds: float) -> bool:
-        """Wait; a listing shows whether there is something new."""
+        """Wait; only the next listing shows whether there is something new."""
         self._sleep(seconds)
-        return True
+        return False
 
     def close(self) -> None:
         """Delete what was fetched."""

@@ -15,11 +15,11 @@ from typing import Literal, Self
 from pydantic import Field, SecretStr, model_validator
 
 from dmarcops.errors import MailError
+from dmarcops.mail.oauth import is_loopback
 from dmarcops.ports import Finding
 from dmarcops.settings import Duration, Settings
 
 _PORTS = {"implicit": 465, "starttls": 587, "none": 25}
-_LOOPBACK = ("127.", "::1", "localhost")
 _PERMANENT = 500
 _DENIED = frozenset((530, 534, 535, 538))
 """What a server answers to a login that it does not take (RFC 4954 section 6)."""
@@ -47,7 +47,7 @@ class Config(Settings):
 
     @model_validator(mode="after")
     def _is_safe(self) -> Self:
-        if self.tls == "none" and not self.host.startswith(_LOOPBACK):
+        if self.tls == "none" and not is_loopback(self.host):
             raise ValueError('tls = "none" is for this machine only; use "implicit" or "starttls"')
         return self
 

@@ -31,7 +31,8 @@ _CONTENT = re.compile(
     rb"\ncontent(-?)(type|disposition|transfer-encoding)[ \t]*:(.*(?:\n(?:[ \t]|" + _PARAMETER + rb").*)*)",
     re.IGNORECASE,
 )
-_FOLD_BEFORE_PARAMETER = re.compile(rb"[ \t;]*\r?\n(?=" + _PARAMETER + rb")", re.IGNORECASE)
+# Looked for where a run of blanks begins, and not at each of them again
+_FOLD_BEFORE_PARAMETER = re.compile(rb"(?<![ \t;])[ \t;]*\r?\n(?=" + _PARAMETER + rb")", re.IGNORECASE)
 _FOLD = re.compile(rb"\r?\n")
 _LINE_END = re.compile(rb"\r?\n|\Z")
 _BLANK_LINE = re.compile(rb"\n\r?\n")

@@ -197,7 +197,8 @@ def moment(text: str, notes: Notes, path: str) -> int | None:
         seconds = int((time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp())
     except (ValueError, OverflowError):
         return epoch(text, notes, path)
-    if seconds < 0:
+    # The last day of the calendar in a zone west of UTC is in the year 10000
+    if not 0 <= seconds <= MAX_TIME:
         notes.add("unknown-value", path, text)
         return None
     if time.tzinfo is None:

@@ -250,6 +250,8 @@ def _keep(connection: Connection, store: Store, entries: Iterable[Entry], now: d
 
 def _drop_oldest(connection: Connection, cap: int) -> None:
     surplus = (connection.scalar(select(func.sum(_KEPT.c.stored_size))) or 0) - cap
+    if surplus <= 0:
+        return  # without a look at all there is, which may be very many
     oldest = select(_KEPT.c.message_sha256, _KEPT.c.stored_size).order_by(_KEPT.c.kept_at, _KEPT.c.message_sha256)
     dropped = []
     for digest, size in connection.execute(oldest).all():

@@ -2,12 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import func, select
 
 from dmarcops.store.engine import Store
 from dmarcops.store.relations import DKIM_RESULT, EVALUATIONS
+
+_SLACK = timedelta(days=1)
+"""So far the clock of a reporter may be ahead."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,22 +26,30 @@ class Reported:
     until: datetime | None = None
 
 
-def reported(store: Store, domain: str) -> Reported:
+def reported(store: Store, domain: str, now: datetime) -> Reported:
     """
     Return what reports show of a domain's selectors; a result without a selector says nothing.
+
+    Nor does a report of a time that is yet to come: a forged one would hold a key, or let one go, for ever.
+
+    Args:
+        store: The store.
+        domain: The signing domain.
+        now: When.
 
     Raises:
         StoreError: The database cannot be read.
     """
+    is_over = EVALUATIONS.c.date_end <= int((now + _SLACK).timestamp())
     newest = (
         select(DKIM_RESULT.c.selector, func.max(EVALUATIONS.c.date_end))
         .join(EVALUATIONS, EVALUATIONS.c.evaluation_id == DKIM_RESULT.c.evaluation_id)
         .where(DKIM_RESULT.c.domain == domain, DKIM_RESULT.c.result == "pass", DKIM_RESULT.c.selector.is_not(None))
-        .where(EVALUATIONS.c.date_end.is_not(None))
+        .where(is_over)
         .group_by(DKIM_RESULT.c.selector)
     )
     until = select(func.max(EVALUATIONS.c.date_end)).where(
-        (EVALUATIONS.c.policy_domain == domain) | (EVALUATIONS.c.header_from == domain)
+        is_over, (EVALUATIONS.c.policy_domain == domain) | (EVALUATIONS.c.header_from == domain)
     )
     with store.read() as connection:
         last = {selector: _moment(end) for selector, end in connection.execute(newest) if selector}

@@ -454,8 +454,8 @@ def _seen(source: FromClause) -> Iterator[ColumnElement[Any]]:
 
 
 def _most_first(statement: "_Question", *keys: ColumnElement[Any]) -> "_Question":
-    """Order by mail and then by keys, which may be null: the databases differ in where they put that."""
-    return statement.order_by(statement.selected_columns.mail_count.desc(), *(key.nulls_first() for key in keys))
+    """Order rows, those of what is absent last: by themselves the databases part there."""
+    return statement.order_by(statement.selected_columns.mail_count.desc(), *(key.nulls_last() for key in keys))
 
 
 def _chosen(where: Filter, *conditions: ColumnElement[bool]) -> FromClause:
