@@ -55,7 +55,9 @@ class Store:
     def __init__(self, engine: Engine, *, kept_bytes: int, kept_message_bytes: int) -> None:
         self._engine = engine
         # What a driver raises goes through SQLAlchemy as a DBAPIError, but not where it is used directly (COPY).
-        self._errors = (DBAPIError, engine.dialect.loaded_dbapi.Error)
+        driver = engine.dialect.loaded_dbapi
+        self._errors = (DBAPIError, driver.Error)
+        self._refusals = (driver.DataError, driver.IntegrityError)
         self.kept_bytes = kept_bytes
         self.kept_message_bytes = kept_message_bytes
 
@@ -166,7 +168,7 @@ class Store:
         try:
             yield
         except self._errors as error:
-            raise store_error(error, self._engine.url) from error
+            raise store_error(error, self._engine.url, self._refusals) from error
 
     def _prepare(self) -> None:
         """Bring the schema up to date; costs a look at the version table when it is."""
