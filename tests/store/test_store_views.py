@@ -319,6 +319,8 @@ def test_failures_are_refused_when_the_grouping_is_unknown(store: Store) -> None
         (Filter(source="192.0.2.1"), 11),
         (Filter(source="192.0.2.0/24"), 13),
         (Filter(source="192.0.2.77/24"), 13),
+        (Filter(source="::ffff:192.0.2.1"), 11),
+        (Filter(source="::ffff:192.0.2.0/120"), 13),
         (Filter(source="0.0.0.0/0"), 21),
         (Filter(source="::/0"), 11),
         (Filter(source="2001:0db8:0:0::5"), 4),
@@ -338,6 +340,13 @@ def test_every_question_is_about_the_mail_of_the_filter_when_there_is_one(
     for question in (views.summary, views.sources, views.export):
         counted = [count for (count,) in rows(question(store, where), "mail_count") if isinstance(count, int)]
         assert sum(counted) == expected, question
+
+
+def test_limit_beyond_what_a_database_counts_is_no_limit(store: Store) -> None:
+    where = Filter(limit=2**63)
+    for question in (views.summary, views.sources, views.reports, views.export, views.failures):
+        assert list(question(store, where).rows) == list(question(store, Filter()).rows)
+    assert list(views.ledger(store, limit=10**30).rows) == list(views.ledger(store).rows)
 
 
 @pytest.mark.parametrize("source", ["192.0.2", "192.0.2.0/33", "example.com", ""])

@@ -11,7 +11,6 @@ evaluation of a report, with the mail of all its records; only the others read t
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time
-from ipaddress import ip_network
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
@@ -32,6 +31,7 @@ from sqlalchemy import (
 from sqlalchemy import Table as Relation
 
 from dmarcops.errors import ConfigError
+from dmarcops.quantities import parse_network
 from dmarcops.store.engine import Store
 from dmarcops.store.normal import reporter_name
 from dmarcops.store.relations import (
@@ -56,6 +56,8 @@ if TYPE_CHECKING:
 
 _BLOCK_ROWS = 1_000
 """Rows fetched at a time."""
+_MOST_ROWS = 2**63 - 1
+"""The greatest limit that the databases take: more than any table has."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +77,11 @@ class Filter:
     reporter: str | None = None
     authenticated: str | None = None
     limit: int | None = None
+
+    @property
+    def most(self) -> int | None:
+        """The limit, as far as a database can count."""
+        return None if self.limit is None else min(self.limit, _MOST_ROWS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -370,7 +377,7 @@ def ledger(store: Store, *, outcome: str | None = None, since: date | None = Non
 
 
 def _answer(store: Store, statement: "_Question", where: Filter) -> Table:
-    limited = statement if where.limit is None else statement.limit(where.limit)
+    limited = statement if where.most is None else statement.limit(where.most)
     return Table(tuple(column.name for column in statement.selected_columns), _rows(store, limited))
 
 
@@ -415,12 +422,7 @@ def _is_under(domain: str, name: ColumnElement[Any]) -> ColumnElement[bool]:
 
 def _is_from(source: str, key: ColumnElement[Any]) -> ColumnElement[bool]:
     """Say that a packed address is in a network; the length keeps IPv4 and IPv6 apart."""
-    try:
-        network = ip_network(source.strip(), strict=False)
-    except ValueError as error:
-        raise ConfigError(
-            f"{source!r} is neither an IP address nor a network", hint="write 192.0.2.1 or 192.0.2.0/24"
-        ) from error
+    network = parse_network(source)
     first, last = network.network_address.packed, network.broadcast_address.packed
     return and_(key.between(first, last), func.length(key) == len(first))
 
@@ -475,7 +477,7 @@ def _failing_records(where: Filter) -> "_Question":
         select(*_columns(RECORDS, f"{shown} envelope_from report_id evaluation_id position"))
         .where(RECORDS.c.dmarc == "fail", *_conditions(where, RECORDS))
         .order_by(RECORDS.c.mail_count.desc(), RECORDS.c.evaluation_id, RECORDS.c.position)
-        .limit(where.limit)
+        .limit(where.most)
         .subquery()
     )
     return (
