@@ -18,9 +18,9 @@ from contextlib import ExitStack, contextmanager, suppress
 from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from dmarcops.errors import MailError
 from dmarcops.mail.mbox_format import Span, is_mbox, mails
@@ -50,6 +50,25 @@ class Config(Bounds):
     """How long to wait for the lock."""
     batch_messages: int = Field(default=500, ge=1)
     """Messages copied out before they are handed on, at most; each batch that is settled rewrites the mbox once."""
+
+    @property
+    def files(self) -> tuple[tuple[str, Path], ...]:
+        """Its files, each with its key and by its real name."""
+        given = (("path", self.path), ("archive", self.archive), ("invalid", self.invalid))
+        return tuple((key, Path(os.path.realpath(file.expanduser()))) for key, file in given if file is not None)
+
+    @model_validator(mode="after")
+    def _is_moved_elsewhere(self) -> Self:
+        (_, path), *targets = self.files
+        for key, target in targets:
+            if target == path:
+                raise ValueError(f"{key} is the same file as path; leave it out, or name another one")
+        return self
+
+    def clash(self, other: "Config") -> tuple[str, str] | None:
+        """Give the keys of this mbox and of another one that are the same file, though one of the two writes it."""
+        pairs = ((own, its) for own, file in self.files for its, theirs in other.files if file == theirs)
+        return next((keys for keys in pairs if keys != ("path", "path")), None)
 
 
 class Adapter:
