@@ -81,6 +81,7 @@ class Adapter:
         folder: Where mails are copied to (0700).
         sleep: How it waits.
         clock: The time, in seconds since 1970.
+        timer: Seconds that only go forward.
     """
 
     def __init__(
@@ -91,6 +92,7 @@ class Adapter:
         *,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.time,
+        timer: Callable[[], float] = time.monotonic,
     ) -> None:
         self._name = name
         self._config = config
@@ -98,6 +100,7 @@ class Adapter:
         self._spool = Spool(folder)
         self._sleep = sleep
         self._clock = clock
+        self._timer = timer
         self._given: dict[str, Span] = {}
         self._known = _Checkpoint("")
         self._next = 0
@@ -228,7 +231,7 @@ class Adapter:
     @contextmanager
     def _locked(self) -> Iterator[BinaryIO]:
         """Give the mbox, locked, with nothing left to be done of an earlier move."""
-        deadline = self._clock() + self._config.lock_timeout.total_seconds()
+        deadline = self._timer() + self._config.lock_timeout.total_seconds()
         try:
             with ExitStack() as stack:
                 if self._config.dotlock:
@@ -287,7 +290,7 @@ class Adapter:
             raise MailError(f"{self._name}: {self._path} was replaced while its lock was waited for", transient=True)
 
     def _nap(self, deadline: float) -> None:
-        if self._clock() > deadline:
+        if self._timer() > deadline:
             raise MailError(f"{self._name}: {self._path} is locked by another program", transient=True)
         self._sleep(_NAP)
 
