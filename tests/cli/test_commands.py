@@ -5,8 +5,10 @@ import io
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -331,6 +333,42 @@ def test_defect_is_told_without_a_traceback(
     monkeypatch.setattr("dmarcops.store.views.summary", interrupt)
     ended = run("summary")
     assert (ended.code, "interrupted" in ended.err) == (130, True)
+
+
+INTERRUPTED_WHILE_LOADED = """
+import signal, sys
+
+class Interrupts:
+    def find_spec(self, name, path, target=None):
+        if name == "typer":
+            signal.raise_signal(signal.SIGINT)
+
+sys.meta_path.insert(0, Interrupts())
+from dmarcops.__main__ import run
+run()
+"""
+
+
+def test_interruption_while_modules_are_loaded_is_told_without_a_traceback() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED_WHILE_LOADED], check=False, capture_output=True, text=True
+    )
+    assert (ended.returncode, ended.stderr) == (130, "dmarcops: interrupted\n")
+
+
+def test_ingest_that_is_ended_from_outside_says_nothing_of_semaphores(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "dmarcops", "--store", f"sqlite:///{tmp_path}/s.db", "--quiet", "ingest", "-"]
+    with subprocess.Popen([*command, "--jobs", "2"], stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        for _ in range(300):  # until there is Python's process that keeps the list of what is to be cleared up
+            if children.read_text():
+                break
+            time.sleep(0.1)
+        time.sleep(1)
+        process.terminate()
+        assert process.stderr is not None
+        assert process.stderr.read() == b""
+    assert process.returncode == -signal.SIGTERM
 
 
 def test_causes_are_told_when_asked_for(run: Program) -> None:
