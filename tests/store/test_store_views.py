@@ -1,4 +1,6 @@
+from dataclasses import replace
 from datetime import UTC, date, datetime
+from typing import cast
 
 import pytest
 
@@ -191,6 +193,19 @@ def test_summary_shows_each_domain_with_its_newest_policy_when_asked(store: Stor
 def test_summary_has_no_rate_when_there_is_no_mail(store: Store) -> None:
     record(store, [message(report(("192.0.2.1", 0, PASSING), domain="example.edu"), origin="0.eml")], NOW)
     assert rows(views.summary(store, Filter(domain="example.edu")), "mail_count", "pass_rate") == [(0, None)]
+
+
+def test_summary_shows_a_domain_whose_reports_have_no_record(store: Store) -> None:
+    before = rows(views.summary(store, Filter()))
+    said = [report(domain="mail.example.edu", report_id="7"), report(report_id="8")]
+    record(store, messages([replace(one, records=(), record_count=0, mail_count=0) for one in said]), NOW)
+    zeros = ("mail.example.edu", "none", 0, 0, 0, None, 0, 0, 1, 1, FIRST, FIRST)
+    [(domain, *counts, report_count, reporter_count, first, last), *others] = before
+    com = (domain, *counts, cast("int", report_count) + 1, reporter_count, first, last)
+    assert rows(views.summary(store, Filter())) == [com, *others, zeros]
+    assert rows(views.summary(store, Filter(domain="example.edu", since=FIRST, authenticated="unknown"))) == [zeros]
+    for other in (Filter(reporter="yahoo"), Filter(since=SECOND), Filter(source="0.0.0.0/0"), Filter(domain="edu.org")):
+        assert zeros not in rows(views.summary(store, other))
 
 
 def test_sources_are_those_of_the_view_when_all_are_asked(store: Store) -> None:

@@ -24,9 +24,12 @@ from sqlalchemy import (
     cast,
     distinct,
     exists,
+    false,
     func,
+    literal,
     or_,
     select,
+    union_all,
 )
 from sqlalchemy import Table as Relation
 
@@ -109,13 +112,16 @@ def is_empty(store: Store) -> bool:
 
 
 def summary(store: Store, where: Filter) -> Table:
-    """For each policy domain: how much mail, how much of it passes, and the policy of its newest report."""
-    source = _base(where)
+    """
+    For each policy domain: how much mail, how much of it passes, and the policy of its newest report.
+
+    One whose reports have no record has a row too, as long as no source is asked for: somebody looks after its mail.
+    """
+    source = _with_empty_reports(where)
     newest = func.max(source.c.date_begin)
     domains = (
         select(source.c.policy_domain, *_counts(source), *_seen(source), newest.label("newest"))
         .add_columns(func.count(distinct(source.c.report_pk)).label("report_count"))
-        .where(*_conditions(where, source))
         .group_by(source.c.policy_domain)
         .subquery()
     )
@@ -146,6 +152,24 @@ def summary(store: Store, where: Filter) -> Table:
         domains.c.last_day,
     )
     return _answer(store, _most_first(statement, domains.c.policy_domain), where)
+
+
+def _with_empty_reports(where: Filter) -> FromClause:
+    """Return the mail that the filter lets through, and a row without mail for each report that has no record."""
+    source = _base(where)
+    names = "report_pk policy_domain reporter day date_begin dmarc mail_count dkim_aligned spf_aligned"
+    mail = select(*_columns(source, names)).where(*_conditions(where, source))
+    if where.source is not None:
+        return mail.subquery()
+    conditions = _conditions(replace(where, domain=None), REPORT)
+    if where.domain is not None:
+        conditions.append(_is_under(where.domain, REPORT.c.policy_domain))
+    empty = select(
+        REPORT.c.id,
+        *_columns(REPORT, "policy_domain reporter day date_begin"),
+        *(literal("none"), literal(0, BigInteger), false(), false()),
+    ).where(REPORT.c.record_count == 0, ~REPORT.c.conflict, *conditions)
+    return union_all(mail, empty).subquery()
 
 
 def failures(store: Store, where: Filter, by: str | None = None) -> Table:
