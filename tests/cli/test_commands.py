@@ -251,6 +251,28 @@ def test_store_without_any_report_is_told_from_one_without_failures(run: Program
     assert (ended.code, ended.out, ended.err) == (0, "", "")
 
 
+@pytest.mark.parametrize("command", ["summary", "failures", "sources", "reports", "selectors"])
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (("--reporter", "Receiver"), "no report of Receiver; did you mean receiver.example?"),
+        (("--reporter", "reciever.example"), "no report of reciever.example; did you mean receiver.example?"),
+        (("--domain", "exampel.com"), "no report of exampel.com; did you mean example.com?"),
+        (("--reporter", "zzz"), ""),
+        (("--reporter", "receiver.example", "--domain", "example.com", "--since", "2037-01-01"), ""),
+        (("--domain", "com", "--since", "2037-01-01"), ""),
+    ],
+)
+def test_name_that_no_report_has_is_told_with_the_nearest(
+    run: Program, folder: Path, command: str, *, options: tuple[str, ...], told: str
+) -> None:
+    run("ingest", "--jobs", "1", folder)
+    ended = run(command, *options)
+    assert (ended.code, ended.out) == (0, "")
+    assert ended.err == (f"dmarcops: warning: {told}\n" if told else "")
+    assert run("--quiet", command, *options).err == ""
+
+
 def test_views_take_the_filters(run: Program, folder: Path) -> None:
     run("ingest", "--jobs", "1", folder)
     assert run("summary", "--domain", "EXAMPLE.com.", "--format", "json").json[0]["mail_count"] == 98
