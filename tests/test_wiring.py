@@ -44,6 +44,44 @@ def test_mailbox_that_cannot_be_made_is_named(tmp_path: Path, table: dict[str, o
     assert not (tmp_path / "state").exists()
 
 
+@pytest.mark.parametrize(
+    ("one", "two", "message"),
+    [
+        (
+            {"archive": "done"},
+            {"archive": "./done"},
+            r"\[mailboxes.one\] archive is the same file as \[mailboxes.two\] archive",
+        ),
+        (
+            {"archive": "a", "invalid": "bad"},
+            {"archive": "b", "invalid": "bad"},
+            r"\[mailboxes.one\] invalid is the same file as \[mailboxes.two\] invalid",
+        ),
+        ({"archive": "two"}, {}, r"\[mailboxes.one\] archive is the same file as \[mailboxes.two\] path"),
+        ({}, {"archive": "one"}, r"\[mailboxes.one\] path is the same file as \[mailboxes.two\] archive"),
+        ({"archive": "one"}, {}, r"\[mailboxes.one\]: archive is the same file as path"),
+        ({"archive": "a", "invalid": "./one"}, {}, r"\[mailboxes.one\]: invalid is the same file as path"),
+    ],
+)
+def test_mbox_that_shares_what_it_writes_is_refused(
+    tmp_path: Path, one: dict[str, object], two: dict[str, object], message: str
+) -> None:
+    given = config(tmp_path, one={"kind": "mbox", "path": "one"} | one, two={"kind": "mbox", "path": "two"} | two)
+    with pytest.raises(ConfigError, match=message):
+        wiring.mailbox(given, "one")
+
+
+def test_mboxes_with_files_of_their_own_are_taken(tmp_path: Path) -> None:
+    given = config(
+        tmp_path,
+        one={"kind": "mbox", "path": "one", "archive": "a", "invalid": "a"},
+        two={"kind": "mbox", "path": "two", "archive": "b"},
+        bad={"kind": "mbox", "archive": "a"},
+        dir={"kind": "maildir", "path": "one", "archive": "a"},
+    )
+    assert wiring.mailbox(given, "one")[0].name == "one"
+
+
 def test_notifier_has_the_thresholds_of_its_section() -> None:
     given = Config(tables={"notify": {"urls": ["json://h"], "silent_after": "4d", "rejected_min": 7}})
     _, thresholds = wiring.notifier(given)

@@ -14,6 +14,7 @@ Every error that dmarcops raises on purpose, in one tree.
     │   │   └── AnswerError  a DNS server that gave no usable answer
     │   └── SignerError      an MTA's configuration or its reload
     ├── StoreError           the store's: locked, full, newer, unreachable         exit 1
+    │   └── UnstorableError  ours: values that the database refuses
     ├── IllegalTransition    ours: a move that a state machine does not know       exit 1
     └── Refused              a safety guard says no                                exit 3
         ├── ForeignRecordError   what is in DNS is not what we wrote or were shown
@@ -87,6 +88,10 @@ class EdgeError(DmarcopsError):
 
 class StoreError(DmarcopsError):
     """The store cannot be opened, read or written."""
+
+
+class UnstorableError(StoreError):
+    """The database is well, but refuses the values it was given: out of range, or against a constraint."""
 
 
 class MailError(EdgeError):

@@ -7,7 +7,7 @@ What is heavy is imported where it is needed: most commands open the store alone
 import pkgutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib import import_module
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from dmarcops.flows.look import Looking
     from dmarcops.flows.lookers import Lookers
     from dmarcops.flows.retry import RetrySource
+    from dmarcops.mail.mbox import Config as MboxSettings
     from dmarcops.ports import MailSource, Notifier, Progress
     from dmarcops.settings import MailboxSettings, NoticeSettings
 
@@ -129,8 +130,27 @@ def mailbox_settings(config: Config, name: str) -> "tuple[ModuleType, MailboxSet
     Raises:
         ConfigError: Its section cannot be used.
     """
-    module = import_module(f"dmarcops.mail.{config.kind('mailboxes', name, adapters('mail'))}")
-    return module, config.read(("mailboxes", name), module.Config)
+    kind = config.kind("mailboxes", name, adapters("mail"))
+    module = import_module(f"dmarcops.mail.{kind}")
+    settings = config.read(("mailboxes", name), module.Config)
+    if kind == "mbox":
+        _check_apart(config, name, settings)
+    return module, settings
+
+
+def _check_apart(config: Config, name: str, settings: "MboxSettings") -> None:
+    """See that no other mbox has a file that this one writes: each moves mails by a lock and a journal of its own."""
+    for other, table in config.tables["mailboxes"].items():
+        if other == name or not isinstance(table, dict) or table.get("kind") != "mbox":
+            continue
+        with suppress(ConfigError):  # told of where that one is read
+            theirs = config.read(("mailboxes", other), type(settings))
+            if keys := settings.clash(theirs):
+                clashes = f"[mailboxes.{name}] {keys[0]} is the same file as [mailboxes.{other}] {keys[1]}"
+                break
+    else:
+        return
+    raise ConfigError(f"{config.place}: {clashes}", hint="give each mbox files of its own")
 
 
 def trusts_unknown(config: Config) -> bool:

@@ -5,8 +5,10 @@ import io
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -249,6 +251,28 @@ def test_store_without_any_report_is_told_from_one_without_failures(run: Program
     assert (ended.code, ended.out, ended.err) == (0, "", "")
 
 
+@pytest.mark.parametrize("command", ["summary", "failures", "sources", "reports", "selectors"])
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (("--reporter", "Receiver"), "no report of Receiver; did you mean receiver.example?"),
+        (("--reporter", "reciever.example"), "no report of reciever.example; did you mean receiver.example?"),
+        (("--domain", "exampel.com"), "no report of exampel.com; did you mean example.com?"),
+        (("--reporter", "zzz"), ""),
+        (("--reporter", "receiver.example", "--domain", "example.com", "--since", "2037-01-01"), ""),
+        (("--domain", "com", "--since", "2037-01-01"), ""),
+    ],
+)
+def test_name_that_no_report_has_is_told_with_the_nearest(
+    run: Program, folder: Path, command: str, *, options: tuple[str, ...], told: str
+) -> None:
+    run("ingest", "--jobs", "1", folder)
+    ended = run(command, *options)
+    assert (ended.code, ended.out) == (0, "")
+    assert ended.err == (f"dmarcops: warning: {told}\n" if told else "")
+    assert run("--quiet", command, *options).err == ""
+
+
 def test_views_take_the_filters(run: Program, folder: Path) -> None:
     run("ingest", "--jobs", "1", folder)
     assert run("summary", "--domain", "EXAMPLE.com.", "--format", "json").json[0]["mail_count"] == 98
@@ -331,6 +355,42 @@ def test_defect_is_told_without_a_traceback(
     monkeypatch.setattr("dmarcops.store.views.summary", interrupt)
     ended = run("summary")
     assert (ended.code, "interrupted" in ended.err) == (130, True)
+
+
+INTERRUPTED_WHILE_LOADED = """
+import signal, sys
+
+class Interrupts:
+    def find_spec(self, name, path, target=None):
+        if name == "typer":
+            signal.raise_signal(signal.SIGINT)
+
+sys.meta_path.insert(0, Interrupts())
+from dmarcops.__main__ import run
+run()
+"""
+
+
+def test_interruption_while_modules_are_loaded_is_told_without_a_traceback() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED_WHILE_LOADED], check=False, capture_output=True, text=True
+    )
+    assert (ended.returncode, ended.stderr) == (130, "dmarcops: interrupted\n")
+
+
+def test_ingest_that_is_ended_from_outside_says_nothing_of_semaphores(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "dmarcops", "--store", f"sqlite:///{tmp_path}/s.db", "--quiet", "ingest", "-"]
+    with subprocess.Popen([*command, "--jobs", "2"], stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        for _ in range(300):  # until there is Python's process that keeps the list of what is to be cleared up
+            if children.read_text():
+                break
+            time.sleep(0.1)
+        time.sleep(1)
+        process.terminate()
+        assert process.stderr is not None
+        assert process.stderr.read() == b""
+    assert process.returncode == -signal.SIGTERM
 
 
 def test_causes_are_told_when_asked_for(run: Program) -> None:

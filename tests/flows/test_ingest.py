@@ -18,10 +18,13 @@ from dmarcops.flows import lookers
 from dmarcops.flows.ingest import Totals
 from dmarcops.flows.look import Looked
 from dmarcops.flows.lookers import Lookers, Task
+from dmarcops.flows.retry import RetrySource
 from dmarcops.flows.rules import Rules
 from dmarcops.ports import Handling, Message
 from dmarcops.report.limits import Limits
+from dmarcops.report.model import Domain
 from dmarcops.store.engine import Store
+from dmarcops.store.ledger import retryable
 from flows_ingest import Steps, ingest
 from sources import Deadly, Held, Mine, Source, TooBig, Unreadable, document
 
@@ -155,6 +158,62 @@ def test_large_reports_have_transactions_of_their_own_and_leave_no_file(
     assert ask(store, "SELECT sum(mail_count) FROM record") == [(totals.mail_count,)]
     assert ask(store, "SELECT sum(mail_count) FROM evaluation") == [(totals.mail_count,)]
     assert list(tmp_path.glob("*.records")) == []
+
+
+CULPRIT = document(5).replace(b"header_from>example.com", b"header_from>culprit.example")
+
+
+def test_message_that_a_defect_keeps_out_keeps_no_other_out(
+    store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def organizational_domain(name: Domain) -> Domain:
+        if name == "culprit.example" and not is_mended:
+            raise ZeroDivisionError("a defect")
+        return name
+
+    is_mended = False
+    batch = [Held("1", document(1)), Held("culprit", CULPRIT), Held("html", b"<html/>"), Held("3", document(3))]
+    totals, source = Totals(), Source([batch])
+    with ingest(store, tmp_path) as flow:
+        replace(flow, organizational_domain=organizational_domain).run(source, totals)
+    assert totals == Totals(
+        messages=4, payloads=4, new=2, retry=1, not_a_report=1, records=2, mail_count=2, unreadable=[]
+    )
+    assert source.settled == [(m.origin, _handling(m.origin, archived={"1", "3"})) for m in batch]
+    assert [record.getMessage() for record in caplog.records] == ["culprit: ZeroDivisionError"]
+    [(code, reason)] = ask(store, "SELECT code, reason FROM ledger WHERE origin = 'culprit' AND outcome = 'retry'")
+    assert (code, reason) == ("defect", "a defect of dmarcops: ZeroDivisionError")
+    assert (None, CULPRIT) in [(None, data) for _, _, data in retryable(store)]
+    is_mended, again = True, Totals()
+    with ingest(store, tmp_path) as flow:
+        replace(flow, organizational_domain=organizational_domain).run(RetrySource(store, lambda _: None), again)
+    assert (again.new, again.retry) == (1, 0)
+    assert ask(store, "SELECT outcome FROM ledger WHERE origin = 'culprit'") == [("stored",)]
+
+
+def test_message_with_values_that_the_database_refuses_keeps_no_other_out(store: Store, tmp_path: Path) -> None:
+    refusing = (
+        "CREATE TRIGGER refuse BEFORE INSERT ON evaluation WHEN NEW.header_from = 'culprit.example'"
+        " BEGIN SELECT RAISE(ABORT, 'refused'); END"
+        if store.sqlite_path
+        else "ALTER TABLE evaluation ADD CONSTRAINT refuse CHECK (header_from <> 'culprit.example')"
+    )
+    with store.write() as connection:
+        connection.exec_driver_sql(refusing)
+    totals, _ = run(store, tmp_path, [Held("1", document(1)), Held("culprit", CULPRIT), Held("3", document(3))])
+    assert (totals.new, totals.retry) == (2, 1)
+    assert ask(store, "SELECT origin, code FROM ledger WHERE outcome = 'retry'") == [("culprit", "defect")]
+
+
+@pytest.mark.parametrize("failure", [OSError(28, "No space left on device"), StoreError("the store is full")])
+def test_nothing_is_settled_when_it_is_no_defect(store: Store, tmp_path: Path, failure: Exception) -> None:
+    def organizational_domain(_name: Domain) -> Domain:
+        raise failure
+
+    source = Source([[Held("1", CULPRIT)]])
+    with ingest(store, tmp_path) as flow, pytest.raises(type(failure)):
+        replace(flow, organizational_domain=organizational_domain).run(source, Totals())
+    assert (source.settled, ask(store, "SELECT count(*) FROM ledger")) == ([], [(0,)])
 
 
 @pytest.mark.parametrize("folder", ["short", "l" + "o" * 100 + "ng"])

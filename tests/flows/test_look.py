@@ -111,6 +111,20 @@ def test_defect_of_ours_becomes_a_line_to_be_tried_again(
     assert caplog.records[0].getMessage() == "a.xml: ZeroDivisionError"
 
 
+@pytest.mark.parametrize("part", ["carrier_of", "unpack"])
+def test_defect_of_ours_while_a_message_is_unpacked_becomes_a_line_to_be_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("a defect")
+
+    monkeypatch.setattr(f"dmarcops.flows.look.{part}", fail)
+    looked = look(Held("a.xml", document(1)), rules(tmp_path))
+    [payload] = looked.payloads
+    assert isinstance(payload, IncomingRejection)
+    assert (payload.outcome, payload.code, looked.raw) == (Outcome.RETRY, "internal-error", document(1))
+
+
 def test_message_that_cannot_be_read_to_its_end_is_met_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")

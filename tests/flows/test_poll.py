@@ -104,6 +104,21 @@ def _short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "WAIT_SECONDS", 0.05)
 
 
+@pytest.mark.parametrize(
+    ("failure", "said"),
+    [
+        (ZeroDivisionError("a defect"), "a defect of dmarcops: ZeroDivisionError"),
+        (OSError(28, "No space left on device"), "[Errno 28] No space left on device"),
+    ],
+)
+def test_look_that_meets_what_nobody_foresaw_is_an_error_of_its_mailbox(
+    store: Store, tmp_path: Path, failure: Exception, said: str
+) -> None:
+    with ingest(store, tmp_path) as flow:
+        polled = poll(Followed([], script=[failure], stop=Event()), flow)
+    assert (str(polled.error), load_runs(store)["test"].last_error) == (said, said)
+
+
 def test_watch_takes_in_what_comes_and_tells_of_it(store: Store, tmp_path: Path) -> None:
     source = Followed(
         [],

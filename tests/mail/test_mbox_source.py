@@ -8,7 +8,9 @@ import pickle
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from datetime import timedelta
 from itertools import count
 from pathlib import Path
 
@@ -318,6 +320,25 @@ def test_lock_of_another_process_is_waited_for(box: Box) -> None:
         assert caught.value.transient
         process.communicate()
     assert run(box.moving())[0] == ["a"]
+
+
+def test_lock_is_waited_for_by_a_clock_that_nobody_sets(box: Box) -> None:
+    """The time of day is set back for an hour with each look; the wait ends all the same."""
+    box.deliver("a")
+    (box.folder / "mbox.lock").write_text("1:elsewhere")
+    now = count(time.time(), -3600)
+    config = Config(path=box.path, lock_timeout=timedelta(seconds=1))
+    naps: list[float] = []
+
+    def nap(seconds: float) -> None:
+        naps.append(seconds)
+        assert len(naps) < 50, "it waits for ever"
+        time.sleep(seconds)
+
+    source = Adapter("box", config, box.folder / "spool", sleep=nap, clock=lambda: next(now))
+    with pytest.raises(MailError, match="locked by another program"):
+        run(source)
+    (box.folder / "mbox.lock").unlink()
 
 
 def test_dotlock_is_waited_for_unless_it_was_left_behind(box: Box) -> None:

@@ -99,6 +99,22 @@ def test_starttls_and_login_are_insisted_on() -> None:
             controller.stop()
 
 
+def test_port_of_the_other_kind_of_tls_is_told(tmp_path: Path) -> None:
+    certificates(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "server.pem", tmp_path / "server.key")
+    for served, tls, other in ((context, "starttls", "implicit"), (None, "implicit", "starttls")):
+        controller = Controller(Taker(), hostname="127.0.0.1", port=free_port(), ssl_context=served)
+        controller.start()
+        given = {"host": "127.0.0.1", "port": controller.port, "tls": tls, "timeout": "1s"}
+        try:
+            problem, hint = SmtpSubmission(Config.model_validate(given)).check()
+        finally:
+            controller.stop()
+        assert problem.text.startswith(f"127.0.0.1:{controller.port}: ")
+        assert f'tls = "{other}"' in hint.text
+
+
 @pytest.mark.parametrize("host", ["smtp.example.com", "localhost.example.com", "127.example.com"])
 def test_no_tls_is_for_loopback_only(host: str) -> None:
     with pytest.raises(ValidationError, match="this machine only"):
@@ -142,7 +158,7 @@ def protected(tmp_path: Path) -> Iterator[dict[str, object]]:
         ({}, ["ok"], "TLS (starttls), as me"),
         ({"password": "wr0ng"}, ["problem", "hint"], "does not let us in: 535"),
         ({"ca_file": None}, ["problem", "hint"], "its certificate is not trusted"),
-        ({"tls": "implicit"}, ["problem"], "wrong version number"),
+        ({"tls": "implicit"}, ["problem", "hint"], "does not speak TLS on this port"),
         ({"port": 1}, ["problem"], "Connection refused"),
     ],
 )

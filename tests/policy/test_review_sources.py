@@ -51,6 +51,8 @@ def test_later_word_holds_and_a_note_decides_nothing() -> None:
     [
         ("192.0.2.1", Scope.ADDRESS, "192.0.2.1"),
         (" 2001:DB8::1 ", Scope.ADDRESS, "2001:db8::1"),
+        ("::ffff:192.0.2.1", Scope.ADDRESS, "192.0.2.1"),
+        ("::ffff:c000:207/120", Scope.NETWORK, "192.0.2.0/24"),
         ("192.0.2.7/24", Scope.NETWORK, "192.0.2.0/24"),
         ("esp", Scope.SERVICE, "Esp"),
         ("Bücher.example.", Scope.DOMAIN, "xn--bcher-kva.example"),

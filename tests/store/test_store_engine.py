@@ -60,6 +60,28 @@ def test_open_is_a_configuration_error_when_the_store_would_be_in_memory(url: st
         Store.open(url)
 
 
+@pytest.mark.parametrize(
+    ("url", "message", "hint"),
+    [
+        ("sqlite:///s.db?mode=ro", "unknown option mode", "leave it out"),
+        ("sqlite:///s.db?timeout=hunter2", "not one of an SQLite file", "sqlite:///"),
+        ("sqlite://hunter2/s.db", "not one of an SQLite file", "sqlite:///"),
+        ("postgresql://u:hunter2@127.0.0.1:1/d?nonsense=1", "unknown option nonsense", "leave it out"),
+        ("postgresql://u:hunter2@127.0.0.1:1/d?ssl_mode=require", "unknown option ssl_mode", "did you mean sslmode?"),
+        ("postgresql://u:hunter2@127.0.0.1:1/d?connect_timeout=1m", "connect_timeout is not a number", ""),
+    ],
+)
+def test_open_is_a_configuration_error_when_the_url_has_an_option_that_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str, *, message: str, hint: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=message) as caught:
+        Store.open(url)
+    assert hint in caught.value.hint
+    assert "hunter2" not in f"{caught.value}{caught.value.hint}"
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_write_leaves_nothing_when_it_fails(store: Store) -> None:
     def fail() -> None:
         with store.write() as connection:

@@ -11,6 +11,7 @@ from dmarcops.report.redact import Redactor
 from dmarcops.store.address_key import address_key
 from dmarcops.store.engine import Store
 from dmarcops.store.intake import IncomingFailure, IncomingMessage, Outcome
+from dmarcops.store.near import meant
 from dmarcops.store.reports import MessageResult, PayloadResult, record
 from dmarcops.store.retention import Pruned, prune
 from dmarcops.store.tables import TABLES
@@ -151,6 +152,24 @@ def test_list_holds_what_the_filter_lets_through(store: Store, where: Filter, ex
     late = failure(domain="mail.example.com", ip="192.0.2.9", day=2)
     stored(store, failure(), late, mailed("receiver.example", "author.example"))
     assert [row[0] for row in rows(store, where, "source_ip")] == expected
+
+
+@pytest.mark.parametrize(
+    ("where", "expected"),
+    [
+        (Filter(reporter="receiver"), ("receiver", "receiver.example")),
+        (Filter(reporter="receiver.example", since=date(2037, 1, 1)), None),
+        (Filter(domain="autor.example"), ("autor.example", "author.example")),
+        (Filter(domain="com", since=date(2037, 1, 1)), None),
+        (Filter(domain="org", reporter="zzz"), None),
+    ],
+)
+def test_name_that_was_meant_is_one_of_a_failure_report(
+    store: Store, where: Filter, expected: tuple[str, str] | None
+) -> None:
+    stored(store, failure(), mailed("receiver.example", "author.example"))
+    assert meant(store, where, "failure") == expected
+    assert meant(store, where) is None
 
 
 def test_list_refuses_a_source_that_is_none(store: Store) -> None:

@@ -8,6 +8,7 @@ from builders import BEGIN, DAY, ask, message
 from dmarcops.report.tls import TlsReport, parse_tls
 from dmarcops.store.engine import Store
 from dmarcops.store.intake import IncomingTls, Outcome
+from dmarcops.store.near import meant
 from dmarcops.store.reports import MessageResult, PayloadResult, record
 from dmarcops.store.retention import Pruned, prune
 from dmarcops.store.tables import TABLES
@@ -179,3 +180,10 @@ def test_many_reports_are_stored_in_one_batch(store: Store) -> None:
     outcomes = stored(store, *(tls(report_id=str(number)) for number in range(600)))
     assert outcomes == ["stored"] * 600
     assert stored(store, tls(report_id="599")) == ["duplicate"]
+
+
+def test_name_that_was_meant_is_one_of_a_tls_report(store: Store) -> None:
+    stored(store, tls(organization="Google Inc."))
+    assert meant(store, Filter(reporter="google"), "tls") == ("google", "google inc.")
+    assert meant(store, Filter(domain="exmple.com"), "tls") == ("exmple.com", "example.com")
+    assert meant(store, Filter(reporter="GOOGLE  inc.", domain="com"), "tls") is None

@@ -1,4 +1,6 @@
+from dataclasses import replace
 from datetime import UTC, date, datetime
+from typing import cast
 
 import pytest
 
@@ -193,6 +195,19 @@ def test_summary_has_no_rate_when_there_is_no_mail(store: Store) -> None:
     assert rows(views.summary(store, Filter(domain="example.edu")), "mail_count", "pass_rate") == [(0, None)]
 
 
+def test_summary_shows_a_domain_whose_reports_have_no_record(store: Store) -> None:
+    before = rows(views.summary(store, Filter()))
+    said = [report(domain="mail.example.edu", report_id="7"), report(report_id="8")]
+    record(store, messages([replace(one, records=(), record_count=0, mail_count=0) for one in said]), NOW)
+    zeros = ("mail.example.edu", "none", 0, 0, 0, None, 0, 0, 1, 1, FIRST, FIRST)
+    [(domain, *counts, report_count, reporter_count, first, last), *others] = before
+    com = (domain, *counts, cast("int", report_count) + 1, reporter_count, first, last)
+    assert rows(views.summary(store, Filter())) == [com, *others, zeros]
+    assert rows(views.summary(store, Filter(domain="example.edu", since=FIRST, authenticated="unknown"))) == [zeros]
+    for other in (Filter(reporter="yahoo"), Filter(since=SECOND), Filter(source="0.0.0.0/0"), Filter(domain="edu.org")):
+        assert zeros not in rows(views.summary(store, other))
+
+
 def test_sources_are_those_of_the_view_when_all_are_asked(store: Store) -> None:
     table = views.sources(store, Filter())
     said = rows(table)
@@ -319,6 +334,8 @@ def test_failures_are_refused_when_the_grouping_is_unknown(store: Store) -> None
         (Filter(source="192.0.2.1"), 11),
         (Filter(source="192.0.2.0/24"), 13),
         (Filter(source="192.0.2.77/24"), 13),
+        (Filter(source="::ffff:192.0.2.1"), 11),
+        (Filter(source="::ffff:192.0.2.0/120"), 13),
         (Filter(source="0.0.0.0/0"), 21),
         (Filter(source="::/0"), 11),
         (Filter(source="2001:0db8:0:0::5"), 4),
@@ -338,6 +355,13 @@ def test_every_question_is_about_the_mail_of_the_filter_when_there_is_one(
     for question in (views.summary, views.sources, views.export):
         counted = [count for (count,) in rows(question(store, where), "mail_count") if isinstance(count, int)]
         assert sum(counted) == expected, question
+
+
+def test_limit_beyond_what_a_database_counts_is_no_limit(store: Store) -> None:
+    where = Filter(limit=2**63)
+    for question in (views.summary, views.sources, views.reports, views.export, views.failures):
+        assert list(question(store, where).rows) == list(question(store, Filter()).rows)
+    assert list(views.ledger(store, limit=10**30).rows) == list(views.ledger(store).rows)
 
 
 @pytest.mark.parametrize("source", ["192.0.2", "192.0.2.0/33", "example.com", ""])

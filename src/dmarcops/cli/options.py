@@ -11,7 +11,6 @@ from datetime import UTC, date, datetime
 from enum import StrEnum
 from functools import wraps
 from inspect import Signature, signature
-from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,7 +19,7 @@ import typer
 from dmarcops import config
 from dmarcops.cli.output import Format
 from dmarcops.errors import ConfigError
-from dmarcops.quantities import parse_duration
+from dmarcops.quantities import parse_duration, parse_network
 
 if TYPE_CHECKING:
     from dmarcops.store.engine import Store
@@ -169,7 +168,6 @@ def filtered(command: Callable[..., None]) -> Callable[..., None]:
 def _address(text: str) -> str:
     """Return an IP address or network in its usual form."""
     try:
-        return str(ip_network(text) if "/" in text else ip_address(text))
-    except ValueError as error:
-        hint = "such as 192.0.2.1, 192.0.2.0/24 or 2001:db8::/32"
-        raise ConfigError(f"--source: {text!r} is neither an IP address nor a network", hint=hint) from error
+        return str(parse_network(text))
+    except ConfigError as error:
+        raise ConfigError(f"--source: {error}", hint=error.hint) from error

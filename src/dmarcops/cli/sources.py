@@ -50,7 +50,7 @@ def sources(context: typer.Context, *, where: "Filter", form: FormatOption = For
             )
         return
     with opened_store(context) as store:
-        show_answer(store, reviewed_sources(store, where), form)
+        show_answer(store, reviewed_sources(store, where), where, form)
 
 
 @sources_app.command()

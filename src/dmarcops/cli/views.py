@@ -44,7 +44,7 @@ def summary(context: typer.Context, *, where: "Filter", form: FormatOption = For
     """Show for each domain how much mail passes DMARC, DKIM and SPF, and the policy it publishes."""
     from dmarcops.store import views
 
-    _show(context, lambda store: views.summary(store, where), form)
+    _show(context, lambda store: views.summary(store, where), where, form)
 
 
 @app.command()
@@ -59,7 +59,7 @@ def failures(
     """Show who sends mail that fails DMARC, how much, and why; the most mail first."""
     from dmarcops.store import views
 
-    _show(context, lambda store: views.failures(store, where, by=by.value), form)
+    _show(context, lambda store: views.failures(store, where, by=by.value), where, form)
 
 
 @app.command()
@@ -81,7 +81,7 @@ def reports(
         ReportKind.FAILURE: views.failure_reports,
         ReportKind.TLS: views.tls_reports,
     }[kind]
-    _show(context, lambda store: ask(store, where), form)
+    _show(context, lambda store: ask(store, where), where, form, kind=kind)
 
 
 @app.command()
@@ -90,26 +90,47 @@ def selectors(context: typer.Context, *, where: "Filter", form: FormatOption = F
     """Show the DKIM selectors that mail is signed with, and how their signatures do."""
     from dmarcops.store import views
 
-    _show(context, lambda store: views.selectors(store, where), form)
+    _show(context, lambda store: views.selectors(store, where), where, form)
 
 
-def show_answer(store: "Store", table: "Table", form: Format) -> None:
+def show_answer(
+    store: "Store", table: "Table", where: "Filter", form: Format, *, kind: ReportKind = ReportKind.AGGREGATE
+) -> None:
     """
-    Print an answer of the store; that it knows nothing at all is said, since it reads like good news.
+    Print an answer of the store; when it is empty, which reads like good news, it is said what may be the reason.
+
+    Args:
+        store: The store.
+        table: The answer.
+        where: The filter that was asked with.
+        form: How it is printed.
+        kind: Which reports it is of.
 
     Raises:
         ReaderGoneError: Nobody reads it any more.
         StoreError: The database cannot be read.
     """
+    from dmarcops.store.near import meant
     from dmarcops.store.views import is_empty
 
     rows = iter(table.rows)
     first = list(islice(rows, 1))
     show(table.columns, chain(first, rows), form)
-    if not first and is_empty(store):
+    if first or not _LOG.isEnabledFor(logging.WARNING):
+        return
+    if is_empty(store):
         _LOG.warning("there is no report yet in the store %s", store.shown)
+    elif names := meant(store, where, kind.value):
+        _LOG.warning("no report of %s; did you mean %s?", *names)
 
 
-def _show(context: typer.Context, ask: Callable[["Store"], "Table"], form: Format) -> None:
+def _show(
+    context: typer.Context,
+    ask: Callable[["Store"], "Table"],
+    where: "Filter",
+    form: Format,
+    *,
+    kind: ReportKind = ReportKind.AGGREGATE,
+) -> None:
     with opened_store(context) as store:
-        show_answer(store, ask(store), form)
+        show_answer(store, ask(store), where, form, kind=kind)

@@ -9,18 +9,20 @@ duplicate.
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from functools import partial
+from itertools import islice
 
-from dmarcops.flows.look import Found, Looked
+from dmarcops.errors import DmarcopsError, UnstorableError
+from dmarcops.flows.look import Found, Looked, defect, reread
 from dmarcops.flows.lookers import Lookers, Task
 from dmarcops.flows.rules import Rules
 from dmarcops.ports import Handling, MailSource, Message, Progress
 from dmarcops.report.align import OrganizationalDomain
 from dmarcops.store.checkpoints import load_checkpoint, save_checkpoint
 from dmarcops.store.engine import Store
-from dmarcops.store.intake import IncomingMessage, IncomingPayload, IncomingReport, Outcome
+from dmarcops.store.intake import IncomingMessage, IncomingPayload, IncomingRejection, IncomingReport, Outcome
 from dmarcops.store.reports import MessageResult, record
 
 BATCH_RECORDS = 20_000
@@ -130,24 +132,51 @@ class Ingest:
         handled: list[tuple[Message, Handling]] = []
         messages = iter(batch)
         for group in _groups(self.lookers.results(tasks, source.keep_alive)):
-            results = self._record(group)
-            for looked, result in zip(group, results, strict=True):
+            own = list(islice(messages, len(group)))
+            results = self._record(group, own)
+            for message, looked, result in zip(own, group, results, strict=True):
                 totals.add(result)
                 if looked.problem:
                     totals.unreadable.append(looked.problem)
-                handled.append((next(messages), _handling(looked, result)))
+                handled.append((message, _handling(looked, result)))
             self.progress.advance(len(group))
         checkpoint = source.settle(handled)
         if checkpoint:
             save_checkpoint(self.store, source.name, checkpoint, self.clock())
 
-    def _record(self, group: Sequence[Looked]) -> tuple[MessageResult, ...]:
+    def _record(self, group: Sequence[Looked], messages: Sequence[Message]) -> Sequence[MessageResult]:
+        """Record messages in one transaction, or one by one when a defect of ours keeps them out."""
         try:
-            incoming = [self._incoming(looked) for looked in group]
-            return record(self.store, incoming, self.clock())
+            results = self._recorded(group)
+            if isinstance(results, Exception):
+                return [self._record_alone(looked, message) for looked, message in zip(group, messages, strict=True)]
+            return results
         finally:
             for looked in group:
                 looked.release()
+
+    def _record_alone(self, looked: Looked, message: Message) -> MessageResult:
+        """Record a message, or in its place that a defect of ours keeps it out."""
+        results = self._recorded([looked])
+        if isinstance(results, Exception):
+            reason = defect(looked.origin, results)
+            rejection = IncomingRejection(looked.origin, looked.sha256, "defect", reason, Outcome.RETRY)
+            whole = looked if looked.raw is not None else reread(message, looked, self.rules.kept_bytes)
+            results = self._recorded([replace(whole, payloads=(rejection,))])
+            if isinstance(results, Exception):
+                raise results
+        return results[0]
+
+    def _recorded(self, group: Sequence[Looked]) -> tuple[MessageResult, ...] | Exception:
+        """Record messages in one transaction; gives the defect of ours that kept them out, if one did."""
+        try:
+            return record(self.store, [self._incoming(looked) for looked in group], self.clock())
+        except UnstorableError as error:
+            return error
+        except (DmarcopsError, OSError):
+            raise
+        except Exception as error:  # noqa: BLE001 - a defect of ours must not keep the other messages out
+            return error
 
     def _incoming(self, looked: Looked) -> IncomingMessage:
         payloads: list[IncomingPayload] = [

@@ -6,7 +6,7 @@ Runs in worker processes too, so what it returns can be sent between processes. 
 
 import hashlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import BinaryIO
@@ -76,9 +76,7 @@ def look(message: Message, rules: Rules) -> Looked:
     try:
         with message.open() as stream:
             sha256, size = _digest(stream)
-            carrier = carrier_of(stream, rules)
-            found = unpack(stream, limits=rules.limits)
-            payloads = tuple(_payload(payload, message, rules, carrier) for payload in found)
+            payloads = tuple(_payloads(stream, message, rules))
             raw = _raw(stream, size, rules) if _is_kept(payloads) else None
     except BadInput as error:
         rejection = IncomingRejection(message.origin, "", error.code, str(error), Outcome(error.outcome))
@@ -90,6 +88,12 @@ def look(message: Message, rules: Rules) -> Looked:
     return Looked(message.origin, sha256, payloads, raw)
 
 
+def defect(origin: str, error: Exception) -> str:
+    """Log an error that nobody foresaw, and return the reason that the ledger gives."""
+    _LOG.error("%s: %s", origin, type(error).__name__, exc_info=error)
+    return f"a defect of dmarcops: {type(error).__name__}"
+
+
 def without_raw(looked: Looked) -> Looked:
     """Leave out the message itself: results that wait for their turn must not fill the memory."""
     return looked if looked.raw is None else replace(looked, raw=None, is_raw_left=True)
@@ -97,10 +101,13 @@ def without_raw(looked: Looked) -> Looked:
 
 def with_raw(message: Message, looked: Looked) -> Looked:
     """Put back what `without_raw` left out, unless the message has changed meanwhile or is gone."""
-    if not looked.is_raw_left:
-        return looked
+    return reread(message, looked) if looked.is_raw_left else looked
+
+
+def reread(message: Message, looked: Looked, most: int = -2) -> Looked:
+    """Put the message itself in, unless it has changed meanwhile, is gone, or is more than `most` octets (-2: any)."""
     with suppress(BadInput, OSError), message.open() as stream:
-        raw = stream.read()
+        raw = stream.read(most + 1)
         if hashlib.sha256(raw).hexdigest() == looked.sha256:
             return replace(looked, raw=raw, is_raw_left=False)
     return looked
@@ -116,6 +123,19 @@ def _digest(stream: BinaryIO) -> tuple[str, int]:
     return sha256.hexdigest(), size
 
 
+def _payloads(stream: BinaryIO, message: Message, rules: Rules) -> Iterator[Looking]:
+    """Give what is in a message; what was found before a defect of ours stays found."""
+    try:
+        carrier = carrier_of(stream, rules)
+        for payload in unpack(stream, limits=rules.limits):
+            yield _payload(payload, message, rules, carrier)
+    except (BadInput, OSError):
+        raise
+    except Exception as error:  # noqa: BLE001 - a defect of ours must not stop or lose the other messages
+        reason = defect(message.origin, error)
+        yield IncomingRejection(message.origin, "", "internal-error", reason, Outcome.RETRY)
+
+
 def _payload(found: Payload | Rejected, message: Message, rules: Rules, carrier: Carrier) -> Looking:
     origin = f"{message.origin}{found.origin}"
     if isinstance(found, Rejected):
@@ -128,9 +148,8 @@ def _payload(found: Payload | Rejected, message: Message, rules: Rules, carrier:
         code, reason, outcome = error.code, str(error), Outcome(error.outcome)
     except OSError:
         raise
-    except Exception as error:  # noqa: BLE001 - one of two places: a defect of ours must not stop or lose the others
-        _LOG.error("%s: %s", origin, type(error).__name__, exc_info=error)
-        code, reason, outcome = "internal-error", f"a defect of dmarcops: {type(error).__name__}", Outcome.RETRY
+    except Exception as error:  # noqa: BLE001 - a defect of ours must not stop or lose the other payloads
+        code, reason, outcome = "internal-error", defect(origin, error), Outcome.RETRY
     collector.restart()
     return IncomingRejection(origin, sha256_of(found.open), code, reason, outcome)
 

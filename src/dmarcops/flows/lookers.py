@@ -9,6 +9,7 @@ import gc
 import multiprocessing
 import os
 import signal
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, wait
@@ -32,10 +33,10 @@ ALIVE_SECONDS = 30.0
 """How often a source is told that work goes on while a worker is at a long report."""
 _COLLECT_AFTER = (10_000, 20, 20)
 """Thresholds of the three generations of `gc`; by default 700, 10 and 10."""
-
-
 _MOST_OF_FOLDER = 103 - len("/pymp-12345678/listener-12345678")
 """Octets that a temporary directory's name may have: 103 is what the path of a socket may on any system."""
+_NOT_TOLD = "ignore:resource_tracker:UserWarning"
+"""That semaphores of a killed run were cleared up, which is of no use to anybody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +153,9 @@ def _context() -> BaseContext:
     By a server that has loaded everything already; one by one and slower where the temporary directory has so long a
     name that its socket could not stand in it.
     """
+    if _NOT_TOLD not in sys.warnoptions:
+        # What outlives a kill is cleared up by a process of Python's, which is started with our options.
+        sys.warnoptions.append(_NOT_TOLD)
     if len(os.fsencode(tempfile.gettempdir())) > _MOST_OF_FOLDER:
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")

@@ -62,7 +62,15 @@ def _poll(source: MailSource, ingest: Ingest, polled: Polled) -> None:
         ingest.run(source, polled.totals)
     except (EdgeError, ConfigError) as error:
         polled.error = error
-        save_error(ingest.store, source.name, str(error), ingest.clock())
+    except DmarcopsError:
+        raise
+    except OSError as error:
+        polled.error = EdgeError(str(error))
+    except Exception as error:  # noqa: BLE001 - a defect of ours in one mailbox must not stop the others
+        _LOG.error("%s: %s", source.name, type(error).__name__, exc_info=error)
+        polled.error = EdgeError(f"a defect of dmarcops: {type(error).__name__}")
+    if polled.error is not None:
+        save_error(ingest.store, source.name, str(polled.error), ingest.clock())
     else:
         save_ok(ingest.store, source.name, ingest.clock())
 
@@ -112,7 +120,7 @@ class Watch:
             return poll(self.source, self.ingest, is_shared=self.is_shared)
         except DmarcopsError as error:
             return Polled(self.source.name, error=error)
-        except Exception as error:  # noqa: BLE001 - one of two places: a defect of ours must not end a service
+        except Exception as error:  # noqa: BLE001 - a defect of ours must not end a service
             _LOG.error("%s: %s", self.source.name, type(error).__name__, exc_info=error)
             return Polled(self.source.name, error=EdgeError(f"a defect of dmarcops: {type(error).__name__}"))
         finally:

@@ -18,9 +18,9 @@ from contextlib import ExitStack, contextmanager, suppress
 from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from dmarcops.errors import MailError
 from dmarcops.mail.mbox_format import Span, is_mbox, mails
@@ -51,6 +51,25 @@ class Config(Bounds):
     batch_messages: int = Field(default=500, ge=1)
     """Messages copied out before they are handed on, at most; each batch that is settled rewrites the mbox once."""
 
+    @property
+    def files(self) -> tuple[tuple[str, Path], ...]:
+        """Its files, each with its key and by its real name."""
+        given = (("path", self.path), ("archive", self.archive), ("invalid", self.invalid))
+        return tuple((key, Path(os.path.realpath(file.expanduser()))) for key, file in given if file is not None)
+
+    @model_validator(mode="after")
+    def _is_moved_elsewhere(self) -> Self:
+        (_, path), *targets = self.files
+        for key, target in targets:
+            if target == path:
+                raise ValueError(f"{key} is the same file as path; leave it out, or name another one")
+        return self
+
+    def clash(self, other: "Config") -> tuple[str, str] | None:
+        """Give the keys of this mbox and of another one that are the same file, though one of the two writes it."""
+        pairs = ((own, its) for own, file in self.files for its, theirs in other.files if file == theirs)
+        return next((keys for keys in pairs if keys != ("path", "path")), None)
+
 
 class Adapter:
     """
@@ -62,6 +81,7 @@ class Adapter:
         folder: Where mails are copied to (0700).
         sleep: How it waits.
         clock: The time, in seconds since 1970.
+        timer: Seconds that only go forward.
     """
 
     def __init__(
@@ -72,6 +92,7 @@ class Adapter:
         *,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.time,
+        timer: Callable[[], float] = time.monotonic,
     ) -> None:
         self._name = name
         self._config = config
@@ -79,6 +100,7 @@ class Adapter:
         self._spool = Spool(folder)
         self._sleep = sleep
         self._clock = clock
+        self._timer = timer
         self._given: dict[str, Span] = {}
         self._known = _Checkpoint("")
         self._next = 0
@@ -209,7 +231,7 @@ class Adapter:
     @contextmanager
     def _locked(self) -> Iterator[BinaryIO]:
         """Give the mbox, locked, with nothing left to be done of an earlier move."""
-        deadline = self._clock() + self._config.lock_timeout.total_seconds()
+        deadline = self._timer() + self._config.lock_timeout.total_seconds()
         try:
             with ExitStack() as stack:
                 if self._config.dotlock:
@@ -268,7 +290,7 @@ class Adapter:
             raise MailError(f"{self._name}: {self._path} was replaced while its lock was waited for", transient=True)
 
     def _nap(self, deadline: float) -> None:
-        if self._clock() > deadline:
+        if self._timer() > deadline:
             raise MailError(f"{self._name}: {self._path} is locked by another program", transient=True)
         self._sleep(_NAP)
 

@@ -16,6 +16,7 @@ from pydantic import Field, SecretStr, model_validator
 
 from dmarcops.errors import MailError
 from dmarcops.mail.oauth import is_loopback
+from dmarcops.mail.tls_port import PORT_OF_IMPLICIT, PORT_OF_STARTTLS, is_no_tls
 from dmarcops.ports import Finding
 from dmarcops.settings import Duration, Settings
 
@@ -102,12 +103,9 @@ class SmtpSubmission:
             ) from error
 
     def _session(self) -> smtplib.SMTP:
-        config, seconds = self._config, self._config.timeout.total_seconds()
+        config = self._config
         context = ssl.create_default_context(cafile=config.ca_file)
-        if config.tls == "implicit":
-            session: smtplib.SMTP = smtplib.SMTP_SSL(config.host, self._port, timeout=seconds, context=context)
-        else:
-            session = smtplib.SMTP(config.host, self._port, timeout=seconds)
+        session = self._greeted(context)
         try:
             if config.tls == "starttls":
                 session.starttls(context=context)
@@ -117,6 +115,23 @@ class SmtpSubmission:
             session.close()
             raise
         return session
+
+    def _greeted(self, context: ssl.SSLContext) -> smtplib.SMTP:
+        """Connect; tells when the port looks like one of the other kind of TLS."""
+        config, seconds = self._config, self._config.timeout.total_seconds()
+        try:
+            if config.tls == "implicit":
+                return smtplib.SMTP_SSL(config.host, self._port, timeout=seconds, context=context)
+            return smtplib.SMTP(config.host, self._port, timeout=seconds)
+        except ssl.SSLError as error:
+            if is_no_tls(error):
+                raise MailError(f"{self._where}: it does not speak TLS on this port", hint=PORT_OF_STARTTLS) from error
+            raise
+        except smtplib.SMTPServerDisconnected as error:
+            if config.tls != "implicit":
+                message = f"{self._where}: no greeting came: {error}"
+                raise MailError(message, transient=True, hint=PORT_OF_IMPLICIT) from error
+            raise
 
     def _refused(self, code: int, said: bytes | str, what: str) -> MailError:
         text = said.decode("utf-8", "replace") if isinstance(said, bytes) else said

@@ -1,4 +1,4 @@
-"""What it looks like when the port is one of the other kind of TLS, for IMAP and POP3 alike. Does no I/O."""
+"""What it looks like when the port is one of the other kind of TLS, for IMAP, POP3 and SMTP alike. Does no I/O."""
 
 import ssl
 

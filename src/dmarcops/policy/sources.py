@@ -14,6 +14,7 @@ from functools import lru_cache
 
 from dmarcops.domains import a_labels
 from dmarcops.errors import ConfigError
+from dmarcops.quantities import parse_network
 
 _IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 _IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -146,6 +147,6 @@ def _address(text: str) -> _IPAddress | None:
 
 def _network(text: str) -> _IPNetwork | None:
     try:
-        return ipaddress.ip_network(text, strict=False)
-    except ValueError:
+        return parse_network(text)
+    except ConfigError:
         return None

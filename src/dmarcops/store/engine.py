@@ -7,8 +7,9 @@ here as `StoreError`. Nothing here knows a table.
 """
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from difflib import get_close_matches
 from pathlib import Path
 from time import monotonic, sleep
 from types import TracebackType
@@ -37,6 +38,8 @@ _WAL_BYTES = 64 << 20
 _CACHE_KIB = 32 << 10
 _WAL_RETRY_SECONDS = 0.02
 
+_SQLITE_OPTIONS = ("uri", "timeout", "isolation_level", "detect_types", "check_same_thread", "cached_statements")
+"""What SQLAlchemy hands on to the driver; all else, such as `mode`, it leaves out, unless there is `uri=true`."""
 _URL_HINT = "an address is sqlite:///dmarcops.db or postgresql://user:password@host/database"
 
 
@@ -55,7 +58,9 @@ class Store:
     def __init__(self, engine: Engine, *, kept_bytes: int, kept_message_bytes: int) -> None:
         self._engine = engine
         # What a driver raises goes through SQLAlchemy as a DBAPIError, but not where it is used directly (COPY).
-        self._errors = (DBAPIError, engine.dialect.loaded_dbapi.Error)
+        driver = engine.dialect.loaded_dbapi
+        self._errors = (DBAPIError, driver.Error)
+        self._refusals = (driver.DataError, driver.IntegrityError)
         self.kept_bytes = kept_bytes
         self.kept_message_bytes = kept_message_bytes
 
@@ -166,7 +171,7 @@ class Store:
         try:
             yield
         except self._errors as error:
-            raise store_error(error, self._engine.url) from error
+            raise store_error(error, self._engine.url, self._refusals) from error
 
     def _prepare(self) -> None:
         """Bring the schema up to date; costs a look at the version table when it is."""
@@ -219,11 +224,18 @@ def _engine(url: URL, timeout_seconds: float) -> Engine:
     Set up an engine; connects to nothing yet.
 
     Raises:
+        ConfigError: The address has an option that the driver does not know, or that cannot be what it says.
         StoreError: The driver is not installed.
     """
     # hide_parameters: what a report says has no place in a log
     if url.get_backend_name() == "sqlite":
-        engine = create_engine(url, hide_parameters=True, connect_args={"timeout": timeout_seconds})
+        if url.query.get("uri") is None:
+            _check_options(url, _SQLITE_OPTIONS)
+        try:
+            engine = create_engine(url, hide_parameters=True, connect_args={"timeout": timeout_seconds})
+        except (ValueError, ArgumentError):
+            # `from None`: the error may quote the address
+            raise ConfigError("the store's address is not one of an SQLite file", hint=_URL_HINT) from None
         event.listen(engine, "connect", lambda driver, _record: _set_up_sqlite(driver, timeout_seconds))
         event.listen(engine, "begin", _begin_sqlite)
         return engine
@@ -243,6 +255,10 @@ def _engine(url: URL, timeout_seconds: float) -> Engine:
         raise StoreError(
             "a store in PostgreSQL needs the package psycopg", hint="pip install 'dmarcops[postgresql]'"
         ) from error
+    known = [option.keyword.decode() for option in engine.dialect.loaded_dbapi.pq.Conninfo.get_defaults()]
+    _check_options(url, known)
+    if not str(url.query.get("connect_timeout", 0)).removeprefix("-").isdecimal():
+        raise ConfigError("the store's address: connect_timeout is not a number of seconds")
     milliseconds = int(timeout_seconds * 1000)
 
     def begin(connection: Connection) -> None:
@@ -252,6 +268,15 @@ def _engine(url: URL, timeout_seconds: float) -> Engine:
 
     event.listen(engine, "begin", begin)
     return engine
+
+
+def _check_options(url: URL, known: Sequence[str]) -> None:
+    """Refuse an option that the driver does not know: it would say so in words of its own, or leave it out."""
+    for name in url.query:
+        if name not in known:
+            near = get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]}?" if near else "leave it out"
+            raise ConfigError(f"the store's address: unknown option {name}", hint=hint)
 
 
 def _set_up_sqlite(driver: sqlite3.Connection, timeout_seconds: float) -> None:

@@ -10,7 +10,7 @@ import sqlite3
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 
-from dmarcops.errors import StoreError
+from dmarcops.errors import StoreError, UnstorableError
 
 _SQLITE = {
     "SQLITE_BUSY": ("is locked by another program", "wait until the other program is done, then run again to go on"),
@@ -45,12 +45,20 @@ def shown(url: URL) -> str:
     return url.set(drivername=url.get_backend_name(), query={}).render_as_string(hide_password=True)
 
 
-def store_error(error: Exception, url: URL) -> StoreError:
-    """Return what is told of an error of the database or its driver; raise it `from` the error."""
+def store_error(error: Exception, url: URL, refusals: tuple[type[Exception], ...] = ()) -> StoreError:
+    """
+    Return what is told of an error of the database or its driver; raise it `from` the error.
+
+    Args:
+        error: The error.
+        url: The address of the store.
+        refusals: Errors of the driver that say that the values are at fault, not the database.
+    """
     cause = error.orig if isinstance(error, DBAPIError) and isinstance(error.orig, Exception) else error
     what, hint = _sqlite(cause) if isinstance(cause, sqlite3.Error) else _postgresql(cause)
     said = " ".join(str(cause).split())
-    return StoreError(f"the store {shown(url)} {what}: {said}", hint=hint)
+    kind = UnstorableError if isinstance(cause, refusals) else StoreError
+    return kind(f"the store {shown(url)} {what}: {said}", hint=hint)
 
 
 def _sqlite(cause: sqlite3.Error) -> tuple[str, str]:

@@ -11,7 +11,6 @@ evaluation of a report, with the mail of all its records; only the others read t
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time
-from ipaddress import ip_network
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
@@ -25,13 +24,17 @@ from sqlalchemy import (
     cast,
     distinct,
     exists,
+    false,
     func,
+    literal,
     or_,
     select,
+    union_all,
 )
 from sqlalchemy import Table as Relation
 
 from dmarcops.errors import ConfigError
+from dmarcops.quantities import parse_network
 from dmarcops.store.engine import Store
 from dmarcops.store.normal import reporter_name
 from dmarcops.store.relations import (
@@ -56,6 +59,8 @@ if TYPE_CHECKING:
 
 _BLOCK_ROWS = 1_000
 """Rows fetched at a time."""
+_MOST_ROWS = 2**63 - 1
+"""The greatest limit that the databases take: more than any table has."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +80,11 @@ class Filter:
     reporter: str | None = None
     authenticated: str | None = None
     limit: int | None = None
+
+    @property
+    def most(self) -> int | None:
+        """The limit, as far as a database can count."""
+        return None if self.limit is None else min(self.limit, _MOST_ROWS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,13 +112,16 @@ def is_empty(store: Store) -> bool:
 
 
 def summary(store: Store, where: Filter) -> Table:
-    """For each policy domain: how much mail, how much of it passes, and the policy of its newest report."""
-    source = _base(where)
+    """
+    For each policy domain: how much mail, how much of it passes, and the policy of its newest report.
+
+    One whose reports have no record has a row too, as long as no source is asked for: somebody looks after its mail.
+    """
+    source = _with_empty_reports(where)
     newest = func.max(source.c.date_begin)
     domains = (
         select(source.c.policy_domain, *_counts(source), *_seen(source), newest.label("newest"))
         .add_columns(func.count(distinct(source.c.report_pk)).label("report_count"))
-        .where(*_conditions(where, source))
         .group_by(source.c.policy_domain)
         .subquery()
     )
@@ -139,6 +152,24 @@ def summary(store: Store, where: Filter) -> Table:
         domains.c.last_day,
     )
     return _answer(store, _most_first(statement, domains.c.policy_domain), where)
+
+
+def _with_empty_reports(where: Filter) -> FromClause:
+    """Return the mail that the filter lets through, and a row without mail for each report that has no record."""
+    source = _base(where)
+    names = "report_pk policy_domain reporter day date_begin dmarc mail_count dkim_aligned spf_aligned"
+    mail = select(*_columns(source, names)).where(*_conditions(where, source))
+    if where.source is not None:
+        return mail.subquery()
+    conditions = _conditions(replace(where, domain=None), REPORT)
+    if where.domain is not None:
+        conditions.append(_is_under(where.domain, REPORT.c.policy_domain))
+    empty = select(
+        REPORT.c.id,
+        *_columns(REPORT, "policy_domain reporter day date_begin"),
+        *(literal("none"), literal(0, BigInteger), false(), false()),
+    ).where(REPORT.c.record_count == 0, ~REPORT.c.conflict, *conditions)
+    return union_all(mail, empty).subquery()
 
 
 def failures(store: Store, where: Filter, by: str | None = None) -> Table:
@@ -370,7 +401,7 @@ def ledger(store: Store, *, outcome: str | None = None, since: date | None = Non
 
 
 def _answer(store: Store, statement: "_Question", where: Filter) -> Table:
-    limited = statement if where.limit is None else statement.limit(where.limit)
+    limited = statement if where.most is None else statement.limit(where.most)
     return Table(tuple(column.name for column in statement.selected_columns), _rows(store, limited))
 
 
@@ -415,12 +446,7 @@ def _is_under(domain: str, name: ColumnElement[Any]) -> ColumnElement[bool]:
 
 def _is_from(source: str, key: ColumnElement[Any]) -> ColumnElement[bool]:
     """Say that a packed address is in a network; the length keeps IPv4 and IPv6 apart."""
-    try:
-        network = ip_network(source.strip(), strict=False)
-    except ValueError as error:
-        raise ConfigError(
-            f"{source!r} is neither an IP address nor a network", hint="write 192.0.2.1 or 192.0.2.0/24"
-        ) from error
+    network = parse_network(source)
     first, last = network.network_address.packed, network.broadcast_address.packed
     return and_(key.between(first, last), func.length(key) == len(first))
 
@@ -475,7 +501,7 @@ def _failing_records(where: Filter) -> "_Question":
         select(*_columns(RECORDS, f"{shown} envelope_from report_id evaluation_id position"))
         .where(RECORDS.c.dmarc == "fail", *_conditions(where, RECORDS))
         .order_by(RECORDS.c.mail_count.desc(), RECORDS.c.evaluation_id, RECORDS.c.position)
-        .limit(where.limit)
+        .limit(where.most)
         .subquery()
     )
     return (
