@@ -332,7 +332,7 @@ def test_who_takes_a_step_back_by_hand_before_it_is_acknowledged_is_not_overwrit
 
 def test_what_somebody_else_wrote_after_a_step_stops_everything_until_a_person_takes_it_for_right(world: World) -> None:
     stepped_up(world)
-    theirs = QUARANTINE.replace(b"dmarc@", b"other@")
+    theirs = QUARANTINE.replace(b"np=reject", b"np=none")
     world.publish(theirs)
     assert decision(world) is Decision.BLOCKED
     error = only(world.advance())
@@ -345,6 +345,41 @@ def test_what_somebody_else_wrote_after_a_step_stops_everything_until_a_person_t
     assert decision(world) is Decision.WAIT
     assert "no step of ours" in str(only(world.rollback()))
     assert actions(world)[-1] == "policy-adopt"
+
+
+THEIRS = QUARANTINE.replace(b"dmarc@", b"other@")
+
+
+def test_a_step_outlives_a_change_of_other_tags_and_its_way_back_keeps_them(world: World) -> None:
+    suffered(stepped_up(world), failing=20).publish(THEIRS)
+    assert world.resume()
+    outlook, back = world.look(), NONE.replace(b"dmarc@", b"other@")
+    assert (outlook.is_failing, outlook.watch and outlook.watch.record) == (True, back.decode())
+    assert not world.rollback().problems
+    assert world.octets == back
+    world.publish(back.replace(b"other@", b"third@"))
+    assert world.resume()
+    assert not world.rollback().problems, "the same order twice is one"
+    assert world.octets == back.replace(b"other@", b"third@")
+
+
+def test_a_step_is_taken_back_by_itself_after_a_change_of_other_tags(world: World) -> None:
+    suffered(stepped_up(world), failing=20).publish(THEIRS)
+    world.resume()
+    world.auto_rollback = True
+    stepped = world.advance()
+    assert (stepped.change and stepped.change.kind, stepped.problems) == (Kind.ROLLBACK, ())
+    assert world.octets == NONE.replace(b"dmarc@", b"other@")
+
+
+def test_no_step_back_is_made_into_a_record_that_somebody_else_broke(world: World) -> None:
+    suffered(stepped_up(world), failing=20).publish(QUARANTINE + b"; p")
+    world.resume()
+    world.auto_rollback = True
+    outlook = world.look()
+    assert (outlook.is_failing, outlook.watch and outlook.watch.record) == (True, None)
+    assert "not be valid" in str(only(world.advance()))
+    assert world.octets == QUARANTINE + b"; p"
 
 
 def test_a_signature_takes_a_record_for_right_too(world: World) -> None:
