@@ -423,6 +423,15 @@ def test_what_is_not_one_record_blocks(world: World, values: tuple[bytes, ...], 
     assert world.advance().change is None
 
 
+def test_a_domain_without_a_record_of_its_own_is_told_what_holds_from_above(world: World) -> None:
+    world.domains = ("news.example.com",)
+    world.publish(QUARANTINE.replace(b"quarantine", b"reject"))
+    outlook = world.look()
+    assert outlook.proposal is not None
+    assert "p=reject of example.com holds" in "; ".join(outlook.proposal.reasons)
+    assert "p=none would weaken it" in "; ".join(outlook.proposal.reasons)
+
+
 def test_one_domain_that_fails_keeps_no_other_back(world: World) -> None:
     world.sign()
     world.domains = ("example.net", DOMAIN)

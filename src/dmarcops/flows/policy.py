@@ -314,6 +314,7 @@ def _context(outlook: Outlook) -> Context:
         since=_since(outlook.stored.seen),
         rotation=outlook.stored.rotation,
         is_rua_authorised=outlook.published.is_rua_authorised,
+        inherited=outlook.published.inherited,
     )
 
 

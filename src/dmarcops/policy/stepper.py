@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 from dmarcops.errors import ForeignRecordError, NotEnoughEvidence, Refused, UnsafeChangeError
+from dmarcops.policy.discovery import Discovery, Status
 from dmarcops.policy.evidence import Evidence
 from dmarcops.policy.gates import Gate, evaluate
 from dmarcops.policy.record import MAX_PCT, STRICTNESS, Policy, Record, dmarc_records, parse_record
@@ -226,12 +227,27 @@ def _next(record: Record, evidence: Evidence, rules: Rules, now: datetime) -> Ne
     not_before = thaw(max(due, now), rules.freezes)
     not_before = due if not_before == now else not_before
     if rung_of(record) is None:
-        return Next(step, None, not_before, _NO_RECORD)
+        return Next(step, None, not_before, _no_record(record, evidence.context.inherited))
     try:
         changed = _written(record, steps[: at + 2], rules)
     except UnsafeChangeError as error:
         return Next(step, None, not_before, str(error))
     return Next(step, changed, not_before)
+
+
+def _no_record(record: Record, inherited: Discovery | None) -> str:
+    """Say what is to be published first, and what that would change."""
+    if record.is_dmarc or inherited is None or inherited.status is Status.NONE:
+        return _NO_RECORD
+    if inherited.policy is None:
+        return f"{_NO_RECORD}; which policy it has from a domain above, DNS did not say"
+    own = f"there is no DMARC record of its own: {inherited.tag}={inherited.policy} of {inherited.found_at} holds"
+    if inherited.policy is Policy.NONE:
+        return f"{own}; publish p=none with rua first, which changes no policy (RFC 9989 section 5.1.4)"
+    return (
+        f"{own}; publish p={inherited.policy} with rua first, which keeps it: p=none would weaken it, and is for mail"
+        " of its own that does not pass yet"
+    )
 
 
 def _place(record: Record, steps: tuple[Step, ...]) -> int:
