@@ -460,11 +460,30 @@ def test_a_name_that_the_provider_cannot_write_is_told_and_leaves_nothing_under_
     world.sign()
     world.dns.aliases[NAME] = "example-com.provider.example"
     world.dns.records["example-com.provider.example"] = world.dns.records[NAME]
+
+    class Behind(MemoryResolver):
+        def authoritative(self, name: str) -> dict[str, tuple[bytes, ...]]:
+            return {server.partition(" for ")[0]: texts for server, texts in super().authoritative(name).items()}
+
+    world.resolver = Behind(world.dns)
     for dry_run in (True, False, False):
         stepped = world.advance(dry_run=dry_run)
         assert "is a CNAME of example-com.provider.example" in str(only(stepped))
         assert (stepped.change, changes(world)) == (None, ())
     assert decision(world) is Decision.READY
+
+
+def test_a_cname_is_told_before_anybody_signs(world: World) -> None:
+    world.dns.aliases[NAME] = "example-com.provider.example"
+    world.dns.records["example-com.provider.example"] = world.dns.records[NAME]
+    assert decision(world) is Decision.BLOCKED
+    assert "_dmarc.example.com is a CNAME of example-com.provider.example" in reasons(world)
+    world.sign()
+    stepped = world.advance()
+    assert (stepped.change, stepped.problems, decision(world)) == (None, (), Decision.BLOCKED)
+    goal = TxtSet(NAME, (NONE.replace(b"p=none", b"p=reject"),), 60)
+    world.dns.records["example-com.provider.example"] = goal
+    assert decision(world) is Decision.DONE, "nothing is to be written"
 
 
 def test_dry_runs_change_nothing(world: World) -> None:

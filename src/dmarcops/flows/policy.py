@@ -15,7 +15,7 @@ from typing import Any
 
 from dmarcops.domains import Domain, OrganizationalDomain
 from dmarcops.errors import DmarcopsError, EdgeError, ForeignRecordError, UnsafeChangeError
-from dmarcops.flows.policy_dns import Published, ask, shown
+from dmarcops.flows.policy_dns import Published, ask, record_name, shown
 from dmarcops.flows.policy_evidence import Requests, gather
 from dmarcops.policy.answers import text_of
 from dmarcops.policy.evidence import Context, Evidence
@@ -158,6 +158,9 @@ class Outlook:
             yield Decision.WAIT, f"a change of {change.decided_at:%Y-%m-%d %H:%M} UTC is not on every server yet"
         elif problem is not None:
             yield Decision.BLOCKED, f"{problem}; what is judged is the record that was seen last"
+        if self.published.alias and self.judged is not None and self.judged.next is not None:
+            there = f"{record_name(self.domain)} is a CNAME of {self.published.alias}"
+            yield Decision.BLOCKED, f"{there}: the record is to be written where it leads"
         if self.is_failing and self.watch is not None:
             yield Decision.BLOCKED, f"since the last step mail suffers: {'; '.join(self.watch.reasons)}"
 
