@@ -178,6 +178,23 @@ def test_freeze_moves_the_date() -> None:
     assert proposed(found=since(30), rules=replace(UNSIGNED, freezes=(Freeze(now, now),))).decision is Decision.WAIT
 
 
+@pytest.mark.parametrize(
+    ("days", "reason"),
+    [
+        (30, "not before 2026-04-08T00:00:00+00:00: frozen from 2026-04-03 to 2026-04-07 (sales)"),
+        (20, "not before 2026-04-08T12:00:00+00:00"),
+    ],
+)
+def test_the_freeze_behind_the_date_is_named(days: int, reason: str) -> None:
+    freezes = (
+        Freeze(date(2026, 4, 3), date(2026, 4, 7), "sales"),
+        Freeze(date(2026, 3, 31), date(2026, 4, 2)),
+        Freeze(date(2026, 1, 1), date(2026, 1, 2), "new year"),
+    )
+    found = proposed(found=since(days), rules=replace(UNSIGNED, freezes=freezes))
+    assert (found.decision, found.reasons) == (Decision.WAIT, (reason,))
+
+
 def test_hold_is_said_first_and_all_other_reasons_after_it() -> None:
     broken = since(1, counts=[*stream(OWN, 100), *failing(ESP, 100)])
     held = proposed(found=broken, rules=Rules(), hold=Hold("kim", NOW, "sale", NOW + timedelta(days=1)))

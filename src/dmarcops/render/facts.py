@@ -171,9 +171,11 @@ class Facts:
 
     @property
     def earliest_and_why(self) -> str:
-        """The same, and what is not known."""
+        """The same, what is not known, and which freeze it is for."""
         unknown = "" if self.report.evidence.context.since else ": since when the published record stands is not known"
-        return self.earliest + unknown
+        following = self.report.proposal.next
+        frozen = f": {following.freeze}" if following is not None and following.freeze else ""
+        return self.earliest + unknown + frozen
 
     @staticmethod
     def is_early(reason: str) -> bool:
