@@ -339,7 +339,7 @@ def test_what_somebody_else_wrote_after_a_step_stops_everything_until_a_person_t
     assert isinstance(error, ForeignRecordError)
     assert repr(theirs.decode()) in str(error)
     assert repr(QUARANTINE.decode()) in str(error)
-    assert world.resume()
+    assert world.resume() == (f"the record in DNS is taken for right: {theirs.decode()!r}",)
     assert not world.resume()
     assert not world.advance().problems
     assert decision(world) is Decision.WAIT
@@ -397,6 +397,14 @@ def test_no_record_is_taken_for_right_while_a_change_is_under_way(world: World) 
     world.dns.servers.clear()
     with pytest.raises(Refused, match="under way"):
         world.resume()
+
+
+def test_a_record_that_dns_does_not_tell_is_not_taken_for_right(world: World) -> None:
+    stepped_up(world)
+    world.dns.servers[NAME] = {NS2: (OTHER,)}
+    (told,) = world.resume()
+    assert told.startswith("no record was taken for right: ")
+    assert NS2 in told
 
 
 def test_servers_that_disagree_block_and_are_named(world: World) -> None:
