@@ -170,7 +170,7 @@ class World:
         """Sign the next step."""
         return sign_step(self.policies, self.governed(), self.word(by, comment), digest=digest)
 
-    def resume(self) -> bool:
+    def resume(self) -> tuple[str, ...]:
         """End a hold, and take a foreign record for right."""
         return resume(self.policies, self.governed(), self.word())
 

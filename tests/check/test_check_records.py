@@ -67,6 +67,16 @@ def test_nothing_is_found_where_dns_does_not_answer() -> None:
     assert (reverse.is_confirmed, told) == (None, ())
 
 
+def test_other_texts_that_a_wildcard_puts_there_are_no_fault_and_the_record_above_holds() -> None:
+    def wildcard(name: str, _kind: str) -> Answer:
+        above = "v=DMARC1; p=reject; rua=mailto:a@example.test"
+        return Answer(AnswerKind.FOUND, (above if name == f"_dmarc.{D}" else "v=spf1 -all",))
+
+    dmarc = check_dmarc(Domain(f"news.{D}"), wildcard, suffix_list())
+    assert (dmarc.comparison.treewalk.found_at, dmarc.comparison.treewalk.policy) == (D, Policy.REJECT)
+    assert dmarc.findings == ()
+
+
 def test_hosts_whose_addresses_are_not_known_are_not_blamed() -> None:
     def half(_name: str, kind: str) -> Answer:
         return Answer(AnswerKind.FOUND, ("10 mail.example.test.",)) if kind == "MX" else unanswered(_name, kind)

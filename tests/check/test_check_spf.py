@@ -208,6 +208,28 @@ def test_dns_that_fails_is_neither_a_pass_nor_a_fail() -> None:
     assert (failing.can_pass, failing.tree.record, failing.findings) == (None, None, ())
 
 
+@pytest.mark.parametrize(
+    ("record", "below", "can_pass"),
+    [
+        ("v=spf1 -all", "", False),
+        ("v=spf1", "", False),
+        ("v=spf1 ~all", "", False),
+        ("v=spf1 -a ?mx -all +a", "", False),
+        ("v=spf1 ip4:192.0.2.1 -all", "", True),
+        ("v=spf1 +all", "", True),
+        ("v=spf1 include:one.test -all", "v=spf1 -all", False),
+        ("v=spf1 include:one.test -all", "v=spf1 a -all", True),
+        ("v=spf1 include:one.test mx -all", "v=spf1 -all", True),
+        ("v=spf1 redirect=one.test", "v=spf1 -all", False),
+        ("v=spf1 redirect=one.test", "v=spf1 mx -all", True),
+        ("v=spf1 -all redirect=one.test", "v=spf1 mx -all", False),
+        ("v=spf1 include:%{i}.one.test -all", "", True),
+    ],
+)
+def test_a_record_that_no_mail_passes_by_cannot_pass(record: str, below: str, can_pass: bool) -> None:  # noqa: FBT001
+    assert check(record, {"one.test": below} if below else {}).can_pass is can_pass
+
+
 def test_a_record_that_is_made_to_do_harm_is_asked_for_a_little_only() -> None:
     thousand = " ".join(f"include:i{n}.test" for n in range(1000))
     dns = Dns({D: f"v=spf1 {thousand}", **{f"i{n}.test": f"v=spf1 {thousand}" for n in range(1000)}})

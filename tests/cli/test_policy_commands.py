@@ -169,15 +169,20 @@ def test_a_policy_that_another_run_is_at_work_on_is_left_to_it_but_when_strict(r
 
 
 def test_holds_begin_and_end(run: Program) -> None:
-    assert run("policy", "hold", DOMAIN, "--until", "2999-01-01", "--reason", "a migration").code == 0
+    held = run("policy", "hold", DOMAIN, "--until", "2999-01-01", "--reason", "a migration")
+    assert (held.code, held.out) == (0, f"{DOMAIN}: held until 2999-01-01 00:00 UTC: a migration\n")
     (status,) = run("policy", "status", "--format", "json").json
     assert status["decision"] == "held"
     assert "2999-01-01T00:00:00+00:00: a migration" in status["reasons"][0]
-    assert run("policy", "resume", DOMAIN).code == 0
+    resumed = run("policy", "resume", DOMAIN)
+    assert (resumed.code, resumed.out) == (0, f"{DOMAIN}: the hold is over\n")
+    assert "nothing to resume" in run("policy", "resume", DOMAIN).out
+    assert "held until it is resumed\n" in run("policy", "hold", DOMAIN).out
+    run("policy", "resume", DOMAIN)
     assert run("policy", "status", "--format", "json").json[0]["decision"] == "unsigned"
     run("policy", "hold", DOMAIN, "--until", "2999-01-01")
     details = [x["detail"] for x in run("policy", "history", "--format", "json").json if x["action"] == "policy-hold"]
-    assert details == ["until 2999-01-01 00:00 UTC: a migration", "until 2999-01-01 00:00 UTC"]
+    assert details == ["until 2999-01-01 00:00 UTC: a migration", "", "until 2999-01-01 00:00 UTC"]
     ended = run("policy", "hold", DOMAIN, "--until", "2000-01-01")
     assert (ended.code, "2000-01-01 is over" in ended.err) == (2, True)
     assert run("policy", "status", "--format", "json").json[0]["decision"] == "held"

@@ -202,9 +202,12 @@ def test_a_key_of_the_configuration_that_is_wrong_is_named(
 
 
 def test_hold_and_resume(run: Program) -> None:
-    assert run("rotate", "--hold", "--reason", "migration", DOMAIN).code == 0
+    held = run("rotate", "--hold", "--reason", "migration", DOMAIN)
+    assert (held.code, held.out) == (0, f"{DOMAIN}: its keys are held until they are resumed: migration\n")
     assert "held: migration" in run("rotate").out
-    assert run("rotate", "--resume", DOMAIN).code == 0
+    resumed = run("rotate", "--resume", DOMAIN)
+    assert (resumed.code, resumed.out) == (0, f"{DOMAIN}: the hold is over\n")
+    assert "nothing to resume" in run("rotate", "--resume", DOMAIN).out
     assert "held" not in run("rotate").out
     actions = [entry["action"] for entry in json.loads(run("keys", "history", DOMAIN, "--format", "json").out)]
     assert actions[:2] == ["dkim-hold", "dkim-resume"]

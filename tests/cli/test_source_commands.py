@@ -95,6 +95,16 @@ def test_what_cannot_be_meant_is_refused_and_nothing_said(run: Program, argument
     assert run("sources", "words", "--format", "json").json == []
 
 
+def test_a_domain_with_a_slip_of_the_pen_is_hinted_at(run: Program) -> None:
+    Path("dmarcops.toml").write_text('[domains."example.com"]\n[domains."other.test"]\n')
+    ended = run("sources", "ack", "192.0.2.1", "--domain", "exmaple.com")
+    assert (ended.code, "exmaple.com" in ended.out) == (0, True)
+    assert "did you mean example.com?" in ended.err
+    for domain in ("example.com", "news.example.com", "example.net", "another.example"):
+        assert "did you mean" not in run("sources", "ack", "192.0.2.1", "--domain", domain).err
+    assert "did you mean" not in run("sources", "ack", "192.0.2.1").err
+
+
 @pytest.mark.usefixtures("_filled")
 def test_the_list_shows_host_service_and_the_word_that_holds(run: Program) -> None:
     run("sources", "ack", "example.com", "--domain", "example.com")

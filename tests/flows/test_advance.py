@@ -332,19 +332,54 @@ def test_who_takes_a_step_back_by_hand_before_it_is_acknowledged_is_not_overwrit
 
 def test_what_somebody_else_wrote_after_a_step_stops_everything_until_a_person_takes_it_for_right(world: World) -> None:
     stepped_up(world)
-    theirs = QUARANTINE.replace(b"dmarc@", b"other@")
+    theirs = QUARANTINE.replace(b"np=reject", b"np=none")
     world.publish(theirs)
     assert decision(world) is Decision.BLOCKED
     error = only(world.advance())
     assert isinstance(error, ForeignRecordError)
     assert repr(theirs.decode()) in str(error)
     assert repr(QUARANTINE.decode()) in str(error)
-    assert world.resume()
+    assert world.resume() == (f"the record in DNS is taken for right: {theirs.decode()!r}",)
     assert not world.resume()
     assert not world.advance().problems
     assert decision(world) is Decision.WAIT
     assert "no step of ours" in str(only(world.rollback()))
     assert actions(world)[-1] == "policy-adopt"
+
+
+THEIRS = QUARANTINE.replace(b"dmarc@", b"other@")
+
+
+def test_a_step_outlives_a_change_of_other_tags_and_its_way_back_keeps_them(world: World) -> None:
+    suffered(stepped_up(world), failing=20).publish(THEIRS)
+    assert world.resume()
+    outlook, back = world.look(), NONE.replace(b"dmarc@", b"other@")
+    assert (outlook.is_failing, outlook.watch and outlook.watch.record) == (True, back.decode())
+    assert not world.rollback().problems
+    assert world.octets == back
+    world.publish(back.replace(b"other@", b"third@"))
+    assert world.resume()
+    assert not world.rollback().problems, "the same order twice is one"
+    assert world.octets == back.replace(b"other@", b"third@")
+
+
+def test_a_step_is_taken_back_by_itself_after_a_change_of_other_tags(world: World) -> None:
+    suffered(stepped_up(world), failing=20).publish(THEIRS)
+    world.resume()
+    world.auto_rollback = True
+    stepped = world.advance()
+    assert (stepped.change and stepped.change.kind, stepped.problems) == (Kind.ROLLBACK, ())
+    assert world.octets == NONE.replace(b"dmarc@", b"other@")
+
+
+def test_no_step_back_is_made_into_a_record_that_somebody_else_broke(world: World) -> None:
+    suffered(stepped_up(world), failing=20).publish(QUARANTINE + b"; p")
+    world.resume()
+    world.auto_rollback = True
+    outlook = world.look()
+    assert (outlook.is_failing, outlook.watch and outlook.watch.record) == (True, None)
+    assert "not be valid" in str(only(world.advance()))
+    assert world.octets == QUARANTINE + b"; p"
 
 
 def test_a_signature_takes_a_record_for_right_too(world: World) -> None:
@@ -362,6 +397,14 @@ def test_no_record_is_taken_for_right_while_a_change_is_under_way(world: World) 
     world.dns.servers.clear()
     with pytest.raises(Refused, match="under way"):
         world.resume()
+
+
+def test_a_record_that_dns_does_not_tell_is_not_taken_for_right(world: World) -> None:
+    stepped_up(world)
+    world.dns.servers[NAME] = {NS2: (OTHER,)}
+    (told,) = world.resume()
+    assert told.startswith("no record was taken for right: ")
+    assert NS2 in told
 
 
 def test_servers_that_disagree_block_and_are_named(world: World) -> None:
@@ -386,6 +429,15 @@ def test_what_is_not_one_record_blocks(world: World, values: tuple[bytes, ...], 
     assert decision(world) in {Decision.BLOCKED, Decision.WAIT}
     assert told in reasons(world)
     assert world.advance().change is None
+
+
+def test_a_domain_without_a_record_of_its_own_is_told_what_holds_from_above(world: World) -> None:
+    world.domains = ("news.example.com",)
+    world.publish(QUARANTINE.replace(b"quarantine", b"reject"))
+    outlook = world.look()
+    assert outlook.proposal is not None
+    assert "p=reject of example.com holds" in "; ".join(outlook.proposal.reasons)
+    assert "p=none would weaken it" in "; ".join(outlook.proposal.reasons)
 
 
 def test_one_domain_that_fails_keeps_no_other_back(world: World) -> None:
@@ -416,11 +468,30 @@ def test_a_name_that_the_provider_cannot_write_is_told_and_leaves_nothing_under_
     world.sign()
     world.dns.aliases[NAME] = "example-com.provider.example"
     world.dns.records["example-com.provider.example"] = world.dns.records[NAME]
+
+    class Behind(MemoryResolver):
+        def authoritative(self, name: str) -> dict[str, tuple[bytes, ...]]:
+            return {server.partition(" for ")[0]: texts for server, texts in super().authoritative(name).items()}
+
+    world.resolver = Behind(world.dns)
     for dry_run in (True, False, False):
         stepped = world.advance(dry_run=dry_run)
         assert "is a CNAME of example-com.provider.example" in str(only(stepped))
         assert (stepped.change, changes(world)) == (None, ())
     assert decision(world) is Decision.READY
+
+
+def test_a_cname_is_told_before_anybody_signs(world: World) -> None:
+    world.dns.aliases[NAME] = "example-com.provider.example"
+    world.dns.records["example-com.provider.example"] = world.dns.records[NAME]
+    assert decision(world) is Decision.BLOCKED
+    assert "_dmarc.example.com is a CNAME of example-com.provider.example" in reasons(world)
+    world.sign()
+    stepped = world.advance()
+    assert (stepped.change, stepped.problems, decision(world)) == (None, (), Decision.BLOCKED)
+    goal = TxtSet(NAME, (NONE.replace(b"p=none", b"p=reject"),), 60)
+    world.dns.records["example-com.provider.example"] = goal
+    assert decision(world) is Decision.DONE, "nothing is to be written"
 
 
 def test_dry_runs_change_nothing(world: World) -> None:

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from time import sleep
 
 import pytest
 
@@ -267,6 +268,35 @@ def test_a_dns_that_is_dead_is_left_alone(reason: str, questions: int) -> None:
     assert kinds == [AnswerKind.TEMPERROR] * 9
     assert dns.asked == questions
     assert len({str(problem) for problem in ask.problems}) == questions + (questions == 3)
+
+
+class Slow:
+    """DNS that leads ever on, each answer as late as it may be."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def txt(self, name: str) -> tuple[bytes, ...] | None:
+        self.asked += 1
+        sleep(0.05)
+        return (f"v=spf1 include:i{self.asked}.test -all".encode(),) if not name.startswith("_") else ()
+
+    def records(self, name: str, kind: str) -> tuple[str, ...] | None:
+        self.asked += 1
+        sleep(0.05)
+        return (f"0 m{self.asked}.{name}.",) if kind == "MX" else ()
+
+
+def test_a_domain_whose_servers_are_slow_does_not_hold_a_check() -> None:
+    dns = Slow()
+    found = Checker(records=dns, organizational_domain=suffix_list(), patience=0.3).check(Domain("slow.test"), Known())
+    assert 0 < dns.asked <= 6
+    assert {str(problem) for problem in found.problems} == {
+        "the answers of DNS took 0.3 seconds together: no more were asked for"
+    }
+    assert "dns-failed" in {finding.code for finding in found.findings}
+    verdicts = {result.rule.code: result.verdict for result in found.bulk}
+    assert (verdicts["microsoft-spf"], verdicts["microsoft-dmarc"]) == (Verdict.UNKNOWN, Verdict.UNKNOWN)
 
 
 def test_silence_of_all_resolvers_counts_and_an_answer_between_starts_anew() -> None:

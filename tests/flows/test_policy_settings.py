@@ -45,6 +45,15 @@ def test_nothing_is_the_default(tmp_path: Path) -> None:
     assert (settings.window_days, settings.auto_rollback) == (28, False)
 
 
+def test_more_days_than_the_window_has_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"gates\.min_days = 30 is more than window_days = 28"):
+        read("gates = { min_days = 30 }", tmp_path)
+    with pytest.raises(ConfigError, match=r"gates\.min_days = 14 is more than window_days = 7"):
+        read("window_days = 7", tmp_path)
+    assert read("window_days = 30\ngates = { min_days = 30 }", tmp_path).window_days == 30
+    assert read('window_days = 7\nkind = "parked"', tmp_path).window_days == 7
+
+
 def test_every_key_arrives_at_the_rules(tmp_path: Path) -> None:
     text = """
         target = "quarantine"

@@ -98,7 +98,9 @@ def test_several_records_at_a_name_are_an_error_and_other_texts_none() -> None:
 
 def test_records_that_nearly_are_one_are_explained_when_there_is_none() -> None:
     assert [x.lint for x in lint_texts(["v=dmarc1; p=none", "x"])] == [Lint.V_CASE]
-    assert lint_texts(["x"]) == ()
+    assert [x.lint for x in lint_texts(["v=DMARK1; p=none"])] == [Lint.V_UNKNOWN]
+    for other in ("x", "v=spf1 -all", "v=DKIM1; p=", "v=verifydomain MS=1"):
+        assert lint_texts([other]) == ()
     assert lint_texts([]) == ()
 
 

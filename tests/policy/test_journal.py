@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dmarcops.errors import UnsafeChangeError
 from dmarcops.policy.answers import octets_of, text_of
-from dmarcops.policy.journal import Change, Kind, standing, under_way, undoable
+from dmarcops.policy.journal import Change, Kind, deciding, former, standing, under_way, undoable
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -60,6 +61,43 @@ def test_what_is_withdrawn_does_not_stand() -> None:
     assert standing(()) is None
     assert standing((UP, withdrawn(FURTHER))) == UP
     assert standing((withdrawn(UP),)) is None
+
+
+A, B, C = (f"v=DMARC1; {policy}; rua=mailto:a@example.com" for policy in ("p=none", "p=quarantine; t=y", "p=reject"))
+FIRST, SECOND = change("advance", A, B), change("advance", B, C)
+MOVED = change("adopt", C, C.replace("a@", "b@") + "; fo=1")
+STRICTER = change("adopt", C, C + "; np=reject")
+BROKEN = change("adopt", C, C + "; p")
+MOVED_BACK = change("rollback", text_of(MOVED.after), B.replace("a@", "b@") + "; fo=1")
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ((), None),
+        ((FIRST, SECOND), B),
+        ((FIRST, SECOND, MOVED), B.replace("a@", "b@") + "; fo=1"),
+        ((FIRST, SECOND, MOVED, MOVED_BACK), A.replace("a@", "b@") + "; fo=1"),
+        ((FIRST, SECOND, MOVED, change("adopt", text_of(MOVED.after), C)), B),
+        ((FIRST, SECOND, STRICTER), None),
+        ((FIRST, change("adopt", B, "gone")), None),
+    ],
+)
+def test_a_step_back_keeps_what_others_changed_beside_the_policy(
+    changes: tuple[Change, ...], expected: str | None
+) -> None:
+    assert former(changes) == (None if expected is None else octets_of(expected))
+
+
+def test_a_step_back_into_a_record_that_is_not_valid_is_refused() -> None:
+    assert undoable((FIRST, SECOND, BROKEN)) == SECOND
+    with pytest.raises(UnsafeChangeError, match="not be valid"):
+        former((FIRST, SECOND, BROKEN))
+
+
+def test_the_policy_is_from_the_step_that_a_change_of_other_tags_left_alone() -> None:
+    assert deciding((FIRST, MOVED)) == FIRST
+    assert deciding((FIRST, STRICTER)) == STRICTER
 
 
 def test_what_is_overtaken_is_not_under_way() -> None:

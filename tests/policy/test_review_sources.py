@@ -70,6 +70,13 @@ def test_subject_that_is_none_is_refused(text: str) -> None:
         parse_subject(text)
 
 
+@pytest.mark.parametrize("text", ["0.0.0.0/0", "::/0", "192.0.0.0/7", "2000::/3", "2001::/15"])
+def test_a_network_that_is_no_senders_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="holds more than a /"):
+        parse_subject(text)
+    assert parse_subject("10.0.0.0/8")[0] is parse_subject("2001::/16")[0] is Scope.NETWORK
+
+
 @pytest.mark.parametrize(
     ("origin", "name"),
     [

@@ -4,7 +4,10 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
+from dmarcops.domains import Domain
 from dmarcops.errors import ForeignRecordError, NotEnoughEvidence, Refused, UnsafeChangeError
+from dmarcops.policy.answers import Answer, AnswerKind, answered
+from dmarcops.policy.discovery import discover
 from dmarcops.policy.evidence import Evidence
 from dmarcops.policy.gates import DomainKind, Thresholds
 from dmarcops.policy.record import Policy, Record, parse_record
@@ -65,6 +68,37 @@ def test_next_rung_is_proposed(tags: str, rung: RungName, following: str) -> Non
     text = str(found.next.record)
     assert sorted(text.split("; ")) == sorted(str(at(following)).split("; "))
     assert (found.decision, found.reasons) == (Decision.READY, ())
+
+
+@pytest.mark.parametrize(
+    ("above", "told"),
+    [
+        (
+            {"_dmarc.example.com": "v=DMARC1; p=reject"},
+            "p=reject of example.com holds; publish p=reject with rua first",
+        ),
+        (
+            {"_dmarc.example.com": "v=DMARC1; p=reject; sp=quarantine; np=reject"},
+            "sp=quarantine of example.com holds; publish p=quarantine with rua first, which keeps it: p=none",
+        ),
+        (
+            {"_dmarc.example.com": "v=DMARC1; p=none"},
+            "p=none of example.com holds; publish p=none with rua first, which",
+        ),
+        ({}, "there is no DMARC record that can be used: publish p=none with rua first"),
+        ({"_dmarc.example.com": None}, "DNS did not say"),
+    ],
+)
+def test_a_domain_without_a_record_is_told_what_it_inherits(above: dict[str, str | None], told: str) -> None:
+    def lookup(name: str) -> Answer:
+        text = above.get(name, "")
+        return Answer(AnswerKind.TEMPERROR) if text is None else answered([text] if text else [])
+
+    inherited = discover(Domain("news.example.com"), lookup)
+    found = evidence(CLEAN, context=replace(GOOD, domain="news.example.com", inherited=inherited))
+    proposal = propose(parse_record(""), found, UNSIGNED, NOW)
+    assert told in "; ".join(proposal.reasons)
+    assert (proposal.statement, "inherited" in found.as_json()["context"]) == (None, False)
 
 
 def test_eased_test_mode_has_pct_zero() -> None:
@@ -142,6 +176,23 @@ def test_freeze_moves_the_date() -> None:
     assert not_before(21, Freeze(now, now)) == NOW + timedelta(days=7)
     assert not_before(21, Freeze(later, later)) == datetime(2026, 4, 8, tzinfo=UTC)
     assert proposed(found=since(30), rules=replace(UNSIGNED, freezes=(Freeze(now, now),))).decision is Decision.WAIT
+
+
+@pytest.mark.parametrize(
+    ("days", "reason"),
+    [
+        (30, "not before 2026-04-08T00:00:00+00:00: frozen from 2026-04-03 to 2026-04-07 (sales)"),
+        (20, "not before 2026-04-08T12:00:00+00:00"),
+    ],
+)
+def test_the_freeze_behind_the_date_is_named(days: int, reason: str) -> None:
+    freezes = (
+        Freeze(date(2026, 4, 3), date(2026, 4, 7), "sales"),
+        Freeze(date(2026, 3, 31), date(2026, 4, 2)),
+        Freeze(date(2026, 1, 1), date(2026, 1, 2), "new year"),
+    )
+    found = proposed(found=since(days), rules=replace(UNSIGNED, freezes=freezes))
+    assert (found.decision, found.reasons) == (Decision.WAIT, (reason,))
 
 
 def test_hold_is_said_first_and_all_other_reasons_after_it() -> None:

@@ -68,7 +68,7 @@ def _codes(checked: Checked, area: Area) -> set[str]:
 
 
 def _our_spf(checked: Checked) -> str:
-    if checked.spf.can_pass:
+    if checked.spf.is_sound:
         return f"{VALID} {checked.spf.tree.lookups} {checked.spf.tree.voids}"
     return ABSENT if "spf-missing" in _codes(checked, Area.SPF) else INVALID
 

@@ -117,6 +117,19 @@ class Tree:
         """Of these, such as have no answer."""
         return sum(cost.voids for cost in self.costs)
 
+    @property
+    def may_pass(self) -> bool:
+        """Whether some mail may pass: not by `v=spf1 -all`, nor where all that is included passes none; else it may."""
+        if self.record is None:
+            return True
+        below = {cost.term: cost.below for cost in self.costs if cost.below is not None}
+        terms = parse_terms(self.record)
+        read = list(_until_all(terms))
+        if any(x.qualifier == "+" and (x.text not in below or below[x.text].may_pass) for x in read):
+            return True
+        redirects = [x for x in terms if x.name == "redirect" and not any(each.name == "all" for each in read)]
+        return any(x.text not in below or below[x.text].may_pass for x in redirects)
+
     def as_json(self) -> dict[str, Any]:
         """Give what is printed."""
         return {
@@ -142,11 +155,16 @@ class Spf:
     is_known: bool
 
     @property
-    def can_pass(self) -> bool | None:
+    def is_sound(self) -> bool | None:
         """Whether there is a record that is not a permanent error; None when DNS did not say."""
         if any(finding.code in _BREAKING for finding in self.findings):
             return False
         return True if self.is_known else None
+
+    @property
+    def can_pass(self) -> bool | None:
+        """Whether some mail can pass by it; None when DNS did not say."""
+        return self.is_sound if self.tree.may_pass else False
 
     def as_json(self) -> dict[str, Any]:
         """Give what is printed."""

@@ -193,10 +193,15 @@ def _hold_or_resume(context: typer.Context, store: "Store", asked: Sequence[str]
     from dmarcops.store import keys
 
     for name in map(a_labels, domains(parts_of(context, store).config, asked)):
-        if reason is None:
-            keys.resume(store, name, "dkim", who=user(), now=wiring.clock())
-        else:
+        if reason is not None:
             keys.hold(store, keys.Hold(domain=name, what="dkim", reason=reason, who=user(), at=wiring.clock()))
+            told = "its keys are held until they are resumed" + (f": {reason}" if reason else "")
+        elif keys.resume(store, name, "dkim", who=user(), now=wiring.clock()):
+            told = "the hold is over"
+        else:
+            told = "nothing to resume: its keys are not held"
+        with standard_output() as stream:
+            stream.write(visible(f"{name}: {told}") + "\n")
 
 
 def _explain(drawing: DrawingOption) -> None:

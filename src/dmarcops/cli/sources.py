@@ -1,10 +1,13 @@
 """`sources`: who sends mail as the domains, and what people say of them. What was said is never taken back."""
 
+import logging
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dmarcops.cli.options import FormatOption, filtered, opened_store, parse_domain
+from dmarcops import config
+from dmarcops.cli.options import FormatOption, filtered, invocation_of, opened_store, parse_domain
 from dmarcops.cli.output import Format, show
 from dmarcops.cli.views import show_answer
 from dmarcops.errors import ConfigError
@@ -17,6 +20,9 @@ app = typer.Typer()
 sources_app = typer.Typer()
 app.add_typer(sources_app, name="sources")
 
+_LOG = logging.getLogger(__name__)
+_ALIKE = 0.85
+"""From which on two names are likely to be one with a slip of the pen."""
 _WORDS = ("at", "domain", "scope", "value", "word", "by", "note")
 _Subject = Annotated[
     str,
@@ -133,6 +139,21 @@ def _say(context: typer.Context, word: "Acknowledgement", domain: str | None, fo
     with opened_store(context) as store:
         kept = source_words.add(store, about, word)
     show(_WORDS, [_row(about, kept)], form)
+    near = _near(context, about)
+    if near:
+        _LOG.warning("no section [domains] has %s, did you mean %s? The word is kept as it was said", about, near)
+
+
+def _near(context: typer.Context, domain: str) -> str | None:
+    """Give the configured domain that one that is not configured was most likely meant to be."""
+    from dmarcops.dkim.domain_name import a_labels
+
+    invocation = invocation_of(context)
+    settings = config.load(invocation.config_file, store_url=invocation.store_url)
+    known = [a_labels(name) for name in settings.tables.get("domains", {})]
+    if domain == "" or domain in known:
+        return None
+    return next(iter(get_close_matches(domain, known, n=1, cutoff=_ALIKE)), None)
 
 
 def _row(domain: str, word: "Acknowledgement") -> tuple[object, ...]:

@@ -15,7 +15,7 @@ from dmarcops.errors import DmarcopsError, ForeignRecordError, UnsafeChangeError
 from dmarcops.flows.policy import Governed, Outlook, Policies, foreign_record
 from dmarcops.flows.policy_dns import record_name, shown
 from dmarcops.policy.answers import octets_of, text_of
-from dmarcops.policy.journal import Change, Kind, standing, under_way, undoable
+from dmarcops.policy.journal import Change, Kind, deciding, former, standing, under_way
 from dmarcops.policy.stepper import Decision, check
 from dmarcops.ports import TxtSet
 from dmarcops.store import policies
@@ -191,13 +191,13 @@ class Stepping:
 
     def _back(self, outlook: Outlook) -> Change:
         """Give the change that takes our newest step back."""
-        step, newest = undoable(outlook.stored.changes), standing(outlook.stored.changes)
-        if step is None or newest is None:
+        newest, octets = standing(outlook.stored.changes), former(outlook.stored.changes)
+        if octets is None or newest is None:
             raise UnsafeChangeError(
                 "nothing-to-take-back",
                 f"no step of ours stands in DNS for {outlook.domain}, so there is no former record",
             )
-        return self._change(outlook.domain, Kind.ROLLBACK, newest.after, step.before)
+        return self._change(outlook.domain, Kind.ROLLBACK, newest.after, octets)
 
     def _decide(self, work: _Work, change: Change, reason: str) -> None:
         self._carry_out(work, policies.decide(self.policies.store, change, detail=reason, now=self._now()))
@@ -290,7 +290,7 @@ def _still_holds(outlook: Outlook, change: Change) -> bool:
 
 def _done_already(outlook: Outlook, *, again: bool) -> Change | None:
     """Give the step back that is decided or made already, so that the same order twice is one."""
-    newest = standing(outlook.stored.changes)
+    newest = deciding(outlook.stored.changes)
     if newest is None or newest.kind is not Kind.ROLLBACK or (again and not newest.is_open):
         return None
     return newest

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from ipaddress import ip_address
+from time import monotonic
 from typing import Any, NamedTuple
 
 from dmarcops.check.bimi import check_bimi
@@ -36,6 +37,8 @@ from dmarcops.store.engine import Store
 
 MAX_QUESTIONS = 500
 """Questions to DNS for one domain; what is beyond is as if DNS had not answered."""
+MAX_SECONDS = 60.0
+"""Seconds of waiting for DNS for one domain, beyond which no question is begun: servers may be slow on purpose."""
 AT_A_TIME = 8
 """Domains that are looked at at the same time."""
 MAX_SENDING = 20
@@ -121,7 +124,8 @@ class Questions:
     """
     DNS, each question asked once and not too many, and no more where nobody answers; what it failed with is kept.
 
-    Of `ours`, which are names and the texts that they should have, `servers` are asked, when they are given.
+    Of `ours`, which are names and the texts that they should have, `servers` are asked, when they are given. `patience`
+    is how many seconds all answers together may take.
     """
 
     records: Records
@@ -130,6 +134,8 @@ class Questions:
     problems: list[EdgeError] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     area: Area = Area.SPF
+    patience: float = MAX_SECONDS
+    _waited: float = 0
     _answers: dict[tuple[str, str], Answer] = field(default_factory=dict)
     _silent: set[str] = field(default_factory=set)
 
@@ -149,12 +155,22 @@ class Questions:
         if len(self._silent) >= _FAILURES:
             self._failed(DnsError(f"DNS did not answer for {_FAILURES} names in a row: no more were asked"), name)
             return Answer(AnswerKind.TEMPERROR)
+        if self._waited >= self.patience:
+            told = f"the answers of DNS took {self.patience:g} seconds together: no more were asked for"
+            self._failed(DnsError(told, transient=True), name)
+            return Answer(AnswerKind.TEMPERROR)
+        return self._waited_for(name, kind)
+
+    def _waited_for(self, name: str, kind: str) -> Answer:
+        began = monotonic()
         try:
             texts = self._texts(name, kind)
         except DnsError as error:
             self._silent = self._silent | {name} if _is_silence(error) else set()
             self._failed(error, name)
             return Answer(AnswerKind.TEMPERROR)
+        finally:
+            self._waited += monotonic() - began
         self._silent = set()
         return answered(texts)
 
@@ -183,12 +199,14 @@ class Checker:
         organizational_domain: By the Public Suffix List.
         policy_host: Fetches MTA-STS policies; None: they are not fetched.
         servers: Asks the servers of a zone for our own records; None: `records` is all that there is.
+        patience: Seconds that DNS may take for one domain.
     """
 
     records: Records
     organizational_domain: OrganizationalDomain
     policy_host: PolicyHost | None = None
     servers: Servers | None = None
+    patience: float = MAX_SECONDS
 
     def check_all(self, known: Mapping[Domain, Known]) -> Iterator[Checked]:
         """Look at domains, some at a time; they come in their order."""
@@ -198,7 +216,7 @@ class Checker:
     def check(self, domain: Domain, known: Known) -> Checked:
         """Look at everything of a domain; what DNS does not answer is a finding."""
         ours = {record_name(x.name, domain): x.ours for x in known.selectors if x.ours}
-        ask = Questions(self.records, self.servers, ours)
+        ask = Questions(self.records, self.servers, ours, patience=self.patience)
         spf = check_spf(domain, ask)
         ask.area = Area.DKIM
         states, key_findings = _keys(domain, known.selectors, ask)

@@ -14,14 +14,14 @@ from itertools import pairwise
 from typing import Any
 
 from dmarcops.domains import Domain, OrganizationalDomain
-from dmarcops.errors import DmarcopsError, EdgeError, ForeignRecordError
-from dmarcops.flows.policy_dns import Published, ask, shown
+from dmarcops.errors import DmarcopsError, EdgeError, ForeignRecordError, UnsafeChangeError
+from dmarcops.flows.policy_dns import Published, ask, record_name, shown
 from dmarcops.flows.policy_evidence import Requests, gather
 from dmarcops.policy.answers import text_of
 from dmarcops.policy.evidence import Context, Evidence
-from dmarcops.policy.journal import Change, standing, under_way, undoable
+from dmarcops.policy.journal import Change, deciding, former, standing, under_way, undoable
 from dmarcops.policy.proof import Ring
-from dmarcops.policy.record import Policy, Record, parse_record
+from dmarcops.policy.record import Policy, parse_record, policy_tags
 from dmarcops.policy.rules import Rules
 from dmarcops.policy.stepper import Decision, Proposal, price_of_next, propose
 from dmarcops.policy.watch import Outcome, Watch, watch
@@ -33,7 +33,6 @@ from dmarcops.store.engine import Store
 from dmarcops.store.policies import DomainPolicy, Seen
 from dmarcops.store.signoffs import Signed
 
-_POLICY_TAGS = ("p", "sp", "np", "t", "pct")
 _WATCHED = timedelta(days=28)
 """How much mail since a step is looked at: the end of it decides, and a step may have been long ago."""
 
@@ -159,6 +158,9 @@ class Outlook:
             yield Decision.WAIT, f"a change of {change.decided_at:%Y-%m-%d %H:%M} UTC is not on every server yet"
         elif problem is not None:
             yield Decision.BLOCKED, f"{problem}; what is judged is the record that was seen last"
+        if self.published.alias and self.judged is not None and self.judged.next is not None:
+            there = f"{record_name(self.domain)} is a CNAME of {self.published.alias}"
+            yield Decision.BLOCKED, f"{there}: the record is to be written where it leads"
         if self.is_failing and self.watch is not None:
             yield Decision.BLOCKED, f"since the last step mail suffers: {'; '.join(self.watch.reasons)}"
 
@@ -263,12 +265,12 @@ class Policies:
 
 
 def _judged(outlook: Outlook, evidence: Evidence, lately: Mapping[str, Evidence], now: datetime) -> Outlook:
-    rules, step, newest = outlook.governed.rules, outlook.undoable, standing(outlook.stored.changes)
+    rules, newest = outlook.governed.rules, standing(outlook.stored.changes)
     record = parse_record(text_of(outlook.octets or b""))
     watched = None
-    if outlook.domain in lately and step is not None and newest is not None:
+    if outlook.domain in lately and newest is not None:
         policy = parse_record(text_of(newest.after)).policy("p") or Policy.NONE
-        watched = watch(lately[outlook.domain], rules, former=text_of(step.before), policy=policy)
+        watched = watch(lately[outlook.domain], rules, former=_former(outlook), policy=policy)
     judged = propose(
         record,
         evidence,
@@ -294,10 +296,19 @@ def _judged_octets(published: Published, stored: DomainPolicy) -> bytes | None:
 
 def _watched_since(outlook: Outlook) -> datetime | None:
     """Give since when a step of ours stands, that could be taken back; None when none does."""
-    newest = standing(outlook.stored.changes)
-    if newest is None or newest.acknowledged_at is None or outlook.undoable is None:
+    newest, step = standing(outlook.stored.changes), deciding(outlook.stored.changes)
+    if newest is None or newest.is_open or step is None or outlook.undoable is None:
         return None
-    return newest.acknowledged_at if outlook.octets == newest.after else None
+    return step.acknowledged_at if outlook.octets == newest.after else None
+
+
+def _former(outlook: Outlook) -> str | None:
+    """Give the record that a step back writes; None when it would not be safe, which the step back itself says."""
+    try:
+        octets = former(outlook.stored.changes)
+    except UnsafeChangeError:
+        return None
+    return None if octets is None else text_of(octets)
 
 
 def _context(outlook: Outlook) -> Context:
@@ -306,6 +317,7 @@ def _context(outlook: Outlook) -> Context:
         since=_since(outlook.stored.seen),
         rotation=outlook.stored.rotation,
         is_rua_authorised=outlook.published.is_rua_authorised,
+        inherited=outlook.published.inherited,
     )
 
 
@@ -325,6 +337,4 @@ def _changes(seen: Sequence[Seen]) -> tuple[datetime, ...]:
 
 
 def _policy(octets: bytes) -> tuple[str | None, ...]:
-    record: Record = parse_record(text_of(octets))
-    values = (record.value(name) if record.is_dmarc else None for name in _POLICY_TAGS)
-    return tuple(value and value.lower() for value in values)
+    return policy_tags(parse_record(text_of(octets)))

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from dmarcops.errors import DmarcopsError, EdgeError, ForeignRecordError, Refused, StoreError
 from dmarcops.flows.advance import Stepped
 from dmarcops.policy.answers import text_of
-from dmarcops.policy.journal import Change, Kind, standing
+from dmarcops.policy.journal import Change, Kind, deciding
 from dmarcops.policy.stepper import Decision
 from dmarcops.store.concerns import Concern, load, save
 from dmarcops.store.engine import Store
@@ -53,7 +53,7 @@ def remember(
 
 def concerns(stepped: Stepped, now: datetime) -> Iterator[Concern]:
     """Give what there is to know of a domain."""
-    change = stepped.change or standing(stepped.outlook.stored.changes)
+    change = stepped.change or deciding(stepped.outlook.stored.changes)
     if change is not None:
         yield from _step(change, now)
         yield from _late(stepped, change, now)

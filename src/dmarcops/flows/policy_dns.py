@@ -8,6 +8,7 @@ from dmarcops.domains import Domain, OrganizationalDomain
 from dmarcops.errors import DmarcopsError, DnsError, UnsafeChangeError
 from dmarcops.policy.answers import Answer, AnswerKind, answered, text_of
 from dmarcops.policy.destinations import Authorisation, verify_destination
+from dmarcops.policy.discovery import Discovery, discover
 from dmarcops.policy.record import parse_record
 from dmarcops.policy.stepper import parse_published
 from dmarcops.ports import Resolver
@@ -23,12 +24,19 @@ class Published:
 
     `servers` is what each says; `octets` the one record that all of them have, empty for none, and None when that
     cannot be told, for what `problem` says. `is_rua_authorised` tells whether reports can come, None: not established.
+    `inherited` is what holds from a domain above, where there is no DMARC record at the name itself.
     """
 
     servers: Mapping[str, tuple[bytes, ...]]
     octets: bytes | None
     problem: DmarcopsError | None = None
     is_rua_authorised: bool | None = None
+    inherited: Discovery | None = None
+
+    @property
+    def alias(self) -> str:
+        """Where the CNAME at the name leads; empty when there is none."""
+        return next((target for server in self.servers if (target := server.partition(" for ")[2])), "")
 
 
 def record_name(domain: str) -> str:
@@ -58,7 +66,18 @@ def _published(resolver: Resolver, domain: str, organizational_domain: Organizat
     except UnsafeChangeError as error:
         return Published(servers=servers, octets=None, problem=error)
     authorised = _is_rua_authorised(resolver, domain, octets, organizational_domain)
-    return Published(servers=servers, octets=octets, is_rua_authorised=authorised)
+    inherited = None if parse_record(text_of(octets)).is_dmarc else _inherited(resolver, domain)
+    return Published(servers=servers, octets=octets, is_rua_authorised=authorised, inherited=inherited)
+
+
+def _inherited(resolver: Resolver, domain: str) -> Discovery:
+    """Find what holds from above; nothing is asked about the domain itself, which sends mail, so that it exists."""
+
+    def lookup(name: str) -> Answer:
+        is_own = name in (domain, record_name(domain))
+        return Answer(AnswerKind.NODATA) if is_own else _answer(resolver, name)
+
+    return discover(Domain(domain), lookup)
 
 
 def agreed(domain: str, servers: Mapping[str, tuple[bytes, ...]]) -> bytes:
@@ -96,11 +115,7 @@ def _is_rua_authorised(
     resolver: Resolver, domain: str, octets: bytes, organizational_domain: OrganizationalDomain
 ) -> bool | None:
     def lookup(name: str) -> Answer:
-        try:
-            texts = resolver.txt(name)
-        except DnsError:
-            return Answer(AnswerKind.TEMPERROR)
-        return answered(None if texts is None else [*map(text_of, texts)])
+        return _answer(resolver, name)
 
     verdicts = {
         verify_destination(Domain(domain), uri, lookup, organizational_domain).verdict
@@ -110,3 +125,11 @@ def _is_rua_authorised(
     if Authorisation.AUTHORISED in verdicts:
         return True
     return None if Authorisation.UNKNOWN in verdicts else False
+
+
+def _answer(resolver: Resolver, name: str) -> Answer:
+    try:
+        texts = resolver.txt(name)
+    except DnsError:
+        return Answer(AnswerKind.TEMPERROR)
+    return answered(None if texts is None else [*map(text_of, texts)])

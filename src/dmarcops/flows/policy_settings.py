@@ -94,7 +94,7 @@ class GateSettings(Settings):
     min_reporters: int = Field(default=_THRESHOLDS.min_reporters, ge=1)
     """Reporters heard of at the end of the window."""
     min_days: int = Field(default=_THRESHOLDS.min_days, ge=0)
-    """Days that somebody reported about, whichever reporter is left out."""
+    """Days that somebody reported about, whichever reporter is left out; `window_days` at most."""
     max_unknown_share: float = Field(default=_THRESHOLDS.max_unknown_share, ge=0, le=1)
     """Mail of sources that nobody has reviewed, measured against acknowledged mail."""
     min_recent_pass_rate: float = Field(default=_THRESHOLDS.min_recent_pass_rate, ge=0, le=1)
@@ -155,6 +155,15 @@ class PolicySettings(Settings):
     """Messages without which nothing is said about it."""
     auto_rollback: bool = False
     """Make that step back at once, instead of proposing it."""
+
+    @model_validator(mode="after")
+    def _has_a_window_long_enough(self) -> "PolicySettings":
+        least = self.gates.min_days
+        if self.kind is not DomainKind.PARKED and least > self.window_days:
+            raise ValueError(
+                f"gates.min_days = {least} is more than window_days = {self.window_days}: no step would ever be made"
+            )
+        return self
 
     def rules(self) -> Rules:
         """

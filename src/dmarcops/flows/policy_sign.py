@@ -11,6 +11,7 @@ from datetime import datetime
 
 from dmarcops.errors import ConfigError, Refused, UnsafeChangeError
 from dmarcops.flows.policy import Governed, Outlook, Policies
+from dmarcops.flows.policy_dns import shown
 from dmarcops.policy.journal import Change, Kind, standing
 from dmarcops.policy.signoff import Signoff, Statement, movements, sign, signers, tampering
 from dmarcops.store import keys, policies, signoffs
@@ -75,38 +76,43 @@ def sign_step(looked: Policies, governed: Governed, word: Word, *, digest: str =
         return signed
 
 
-def resume(looked: Policies, governed: Governed, word: Word) -> bool:
+def resume(looked: Policies, governed: Governed, word: Word) -> tuple[str, ...]:
     """
-    End a hold, and take a record that somebody else wrote for right; returns whether there was anything of both.
+    End a hold, and take a record that somebody else wrote for right; returns what was done of both, in words.
 
     Raises:
         Refused: Another run is at work on the domain, or DNS does not say which record it has.
         StoreError: The store failed.
     """
     with looked.store.exclusive(governed.domain):
-        is_ended = keys.resume(looked.store, governed.domain, "policy", who=word.who, now=word.at)
+        done = []
+        if keys.resume(looked.store, governed.domain, "policy", who=word.who, now=word.at):
+            done.append("the hold is over")
         (outlook,) = looked.look([governed])
         adopted = _adopted(outlook, word)
         if adopted is not None:
             policies.decide(looked.store, adopted, detail=word.comment or "taken for right by a person", now=word.at)
-        return is_ended or adopted is not None
+            done.append(f"the record in DNS is taken for right: {shown((adopted.after,))}")
+        elif outlook.published.problem is not None:
+            done.append(f"no record was taken for right: {outlook.published.problem}")
+        return tuple(done)
 
 
 def _signoff(looked: Policies, outlook: Outlook, current: Statement, digest: str) -> Signoff:
     """Give the statement that is meant, with the signatures that are under it already."""
     if digest and digest != current.digest:
-        shown = signoffs.find(looked.store, outlook.domain, digest)
-        if shown is None or shown.signoff.statement.digest != digest:
+        earlier = signoffs.find(looked.store, outlook.domain, digest)
+        if earlier is None or earlier.signoff.statement.digest != digest:
             raise Refused(
                 "digest",
                 f"{digest} was not shown for {outlook.domain}; what would be signed now is {current.digest}",
                 hint=f"`dmarcops policy plan {outlook.domain}` shows it",
             )
-        moved = _moved(shown.signoff, current, outlook)
+        moved = _moved(earlier.signoff, current, outlook)
         if moved:
             hint = f"`dmarcops policy plan {outlook.domain}` shows what there is now: {current.digest}"
             raise Refused("digest", f"the facts have moved away from {digest}: {'; '.join(moved)}", hint=hint)
-        return shown.signoff
+        return earlier.signoff
     if not digest and outlook.signed is not None and not outlook.unproved:
         begun = outlook.signed.signoff
         is_valid = looked.clock() < begun.signatures[-1].at + outlook.governed.rules.signing.valid_for

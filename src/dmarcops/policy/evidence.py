@@ -11,6 +11,7 @@ from datetime import date, datetime
 from enum import StrEnum
 from typing import Any
 
+from dmarcops.policy.discovery import Discovery
 from dmarcops.policy.sources import Acknowledgement, Origin
 from dmarcops.policy.window import Window
 
@@ -174,6 +175,7 @@ class Context:
     `domain` is the one that the policy is of; `since` is when the published record was put there, as far as is known;
     `rotation` are selectors of a DKIM rotation in flight; `is_rua_authorised` tells whether reports can come (None: not
     established); `complaint_rate` is that of feedback loops and postmaster tools over a week (None: not measured).
+    `inherited` is what holds from a domain above where the domain has no record, for which nothing is ever signed.
     """
 
     domain: str
@@ -181,6 +183,7 @@ class Context:
     rotation: tuple[str, ...] = ()
     is_rua_authorised: bool | None = None
     complaint_rate: float | None = None
+    inherited: Discovery | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Give what is printed, and signed."""

@@ -2,7 +2,8 @@
 What was done to a domain's record, change by change: what is under way, what should be in DNS, what can be taken back.
 
 A change is decided first, then written, and acknowledged when every authoritative server has it; or it is withdrawn. A
-step back takes the newest step back that was not taken back yet. Does no I/O.
+step back takes the newest step back that was not taken back yet. A step outlives what others change beside its policy.
+Does no I/O.
 """
 
 from collections.abc import Sequence
@@ -11,7 +12,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from dmarcops.policy.answers import text_of
+from dmarcops.policy.answers import octets_of, text_of
+from dmarcops.policy.record import parse_record, policy_tags, with_policy_of
 
 
 class Kind(StrEnum):
@@ -20,7 +22,11 @@ class Kind(StrEnum):
     ADVANCE = "advance"
     ROLLBACK = "rollback"
     ADOPT = "adopt"
-    """Somebody else changed the record, and a person says that it is right: nothing before it can be taken back."""
+    """
+    Somebody else changed the record, and a person says that it is right.
+
+    Nothing before it can be taken back, unless it left the policy as it was.
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +54,14 @@ class Change:
         """Whether it is neither acknowledged nor withdrawn."""
         return self.acknowledged_at is None and self.withdrawn_at is None
 
+    @property
+    def is_beside_the_policy(self) -> bool:
+        """Whether it takes a record for right that has other tags than ours, such as `rua`, and the same policy."""
+        if self.kind is not Kind.ADOPT:
+            return False
+        before, after = (parse_record(text_of(octets)) for octets in (self.before, self.after))
+        return after.is_dmarc and policy_tags(before) == policy_tags(after)
+
     def as_json(self) -> dict[str, Any]:
         """Give what is printed."""
         moments = {name: getattr(self, name) for name in ("decided_at", "written_at", "acknowledged_at")}
@@ -65,6 +79,11 @@ def standing(changes: Sequence[Change]) -> Change | None:
     return next((change for change in reversed(changes) if change.withdrawn_at is None), None)
 
 
+def deciding(changes: Sequence[Change]) -> Change | None:
+    """Give the newest change that was not withdrawn and that the policy of now is from."""
+    return standing([change for change in changes if not change.is_beside_the_policy])
+
+
 def under_way(changes: Sequence[Change]) -> Change | None:
     """Give the change that is still to be carried out; one that a newer one has overtaken is not."""
     newest = standing(changes)
@@ -80,7 +99,27 @@ def undoable(changes: Sequence[Change]) -> Change | None:
         if change.kind is Kind.ADVANCE:
             steps.append(change)
         elif change.kind is Kind.ADOPT:
-            steps.clear()
+            if not change.is_beside_the_policy:
+                steps.clear()
         elif steps:
             steps.pop()
     return steps[-1] if steps else None
+
+
+def former(changes: Sequence[Change]) -> bytes | None:
+    """
+    Give what a step back puts into DNS; None when there is no step to take back.
+
+    It is the former record to the octet. When other tags were changed since, these stay: the policy tags alone are
+    those of the former record.
+
+    Raises:
+        UnsafeChangeError: The record of now cannot be changed safely.
+    """
+    step, newest = undoable(changes), standing(changes)
+    if step is None or newest is None:
+        return None
+    if newest.after == step.after:
+        return step.before
+    there, before = (parse_record(text_of(octets)) for octets in (newest.after, step.before))
+    return octets_of(str(with_policy_of(before, there)))

@@ -176,11 +176,21 @@ def lint(record: Record) -> tuple[Finding, ...]:
 
 
 def lint_texts(texts: Sequence[str]) -> tuple[Finding, ...]:
-    """Say what is wrong with all TXT records at `_dmarc.<domain>`; those of other things there are left out."""
+    """
+    Say what is wrong with all TXT records at `_dmarc.<domain>`; those of other things there are left out.
+
+    These are discarded without a word (RFC 9989 section 4.10), as an SPF record that a wildcard puts at every name.
+    """
     records = dmarc_records(texts)
-    near = records or [record for text in texts if (record := parse_record(text)).value("v") is not None]
+    near = records or [record for text in texts if _is_near(record := parse_record(text))]
     several = [Finding(Lint.SEVERAL_RECORDS, "", str(len(records)))] if len(records) > 1 else []
     return (*several, *(finding for record in near for finding in lint(record)))
+
+
+def _is_near(record: Record) -> bool:
+    """Tell whether a text that is no DMARC record was meant to be one."""
+    version = record.value("v")
+    return version is not None and ("dmarc" in version.lower() or record.policy("p") is not None)
 
 
 def _version(record: Record) -> Found:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Literal
 from urllib.parse import unquote, urlsplit
 
 from dmarcops.domains import WSP, a_labels
@@ -207,8 +208,8 @@ def changed(
     record: Record,
     *,
     p: Policy | None = None,
-    sp: Policy | None = None,
-    np: Policy | None = None,
+    sp: Policy | Literal[""] | None = None,
+    np: Policy | Literal[""] | None = None,
     t: str | None = None,
     pct: str | None = None,
 ) -> Record:
@@ -220,8 +221,8 @@ def changed(
     Args:
         record: What is published.
         p: The policy; None leaves it, as for all others.
-        sp: The policy of subdomains.
-        np: The policy of subdomains that do not exist.
+        sp: The policy of subdomains; empty takes the tag out.
+        np: The policy of subdomains that do not exist; empty takes the tag out.
         t: `y` or `n`; empty takes the tag out.
         pct: `0` to `100`; empty takes the tag out.
 
@@ -238,6 +239,29 @@ def changed(
     result = Record(tuple(parts))
     _require_valid(result)
     return result
+
+
+def policy_tags(record: Record) -> tuple[str | None, ...]:
+    """Give what a step is about, in lower case; nothing of a text that is no DMARC record."""
+    values = (record.value(name) if record.is_dmarc else None for name in ("p", *_WRITTEN_AFTER_P))
+    return tuple(value and value.lower() for value in values)
+
+
+def with_policy_of(former: Record, record: Record) -> Record:
+    """
+    Give a record with the policy tags of a former one; all its other tags stay.
+
+    Raises:
+        UnsafeChangeError: See `changed`.
+    """
+    return changed(
+        record,
+        p=former.requested() or Policy.NONE,
+        sp=former.policy("sp") or "",
+        np=former.policy("np") or "",
+        t=(former.value("t") or "").lower(),
+        pct=former.value("pct") or "",
+    )
 
 
 def _place_p(parts: list[Part], value: Policy | None) -> None:

@@ -61,6 +61,14 @@ class Freeze:
     end: date
     reason: str = ""
 
+    def __str__(self) -> str:
+        return f"frozen from {self.begin} to {self.end}" + (f" ({self.reason})" if self.reason else "")
+
+    @property
+    def over(self) -> datetime:
+        """When it is over, in UTC."""
+        return datetime.combine(self.end + timedelta(days=1), time(), UTC)
+
 
 @dataclass(frozen=True, slots=True)
 class Hold:
@@ -164,8 +172,8 @@ def thaw(moment: datetime, freezes: Sequence[Freeze]) -> datetime:
     """Give the first moment, from this one on, that no freeze covers; days are those of UTC."""
     for _ in freezes:
         day = moment.astimezone(UTC).date()
-        ends = [x.end for x in freezes if x.begin <= day <= x.end]
+        ends = [x.over for x in freezes if x.begin <= day <= x.end]
         if not ends:
             break
-        moment = datetime.combine(max(ends) + timedelta(days=1), time(), UTC)
+        moment = max(ends)
     return moment

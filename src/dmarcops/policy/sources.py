@@ -18,6 +18,8 @@ from dmarcops.quantities import parse_network
 
 _IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 _IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
+_WIDEST = {4: 8, 6: 16}
+"""The shortest prefixes of networks that one can speak of, by version of IP: no sender has a larger one."""
 _REMEMBERED = 65_536
 """Addresses that are remembered as read: the domains of a fleet have most of theirs in common."""
 
@@ -58,11 +60,17 @@ def parse_subject(text: str, services: Sequence[str] = ()) -> tuple[Scope, str]:
     Tell what a text names: an address, a network, a service that is known, or a domain.
 
     Raises:
-        ConfigError: It is none of them.
+        ConfigError: It is none of them, or a network of so many addresses that nobody's mail servers are all of it.
     """
     stripped = text.strip()
     network = _network(stripped)
     if network is not None:
+        least = _WIDEST[network.version]
+        if network.prefixlen < least:
+            raise ConfigError(
+                f"{text!r} holds more than a /{least}: it would speak of senders whom nobody has looked at",
+                hint="name the networks that mail comes from",
+            )
         is_address = network.prefixlen == network.max_prefixlen
         return (Scope.ADDRESS, str(network.network_address)) if is_address else (Scope.NETWORK, str(network))
     service = next((name for name in services if name.casefold() == stripped.casefold()), None)

@@ -12,10 +12,11 @@ from enum import StrEnum
 from typing import Any
 
 from dmarcops.errors import ForeignRecordError, NotEnoughEvidence, Refused, UnsafeChangeError
+from dmarcops.policy.discovery import Discovery, Status
 from dmarcops.policy.evidence import Evidence
 from dmarcops.policy.gates import Gate, evaluate
 from dmarcops.policy.record import MAX_PCT, STRICTNESS, Policy, Record, dmarc_records, parse_record
-from dmarcops.policy.rules import Hold, Rules, Step, thaw, warnings
+from dmarcops.policy.rules import Freeze, Hold, Rules, Step, thaw, warnings
 from dmarcops.policy.rungs import ORDER, RUNGS, Tags, effects, example, rung_of, written
 from dmarcops.policy.signoff import Signature, Signoff, Statement, expired, lapses
 from dmarcops.policy.what_if import WhatIf, what_if
@@ -38,12 +39,17 @@ class Decision(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Next:
-    """The next step; `record` is None when the published one cannot be changed safely, `obstacle` says why."""
+    """
+    The next step; `record` is None when the published one cannot be changed safely, `obstacle` says why.
+
+    `freeze` is the one that `not_before` is the end of.
+    """
 
     step: Step
     record: Record | None
     not_before: datetime
     obstacle: str = ""
+    freeze: Freeze | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,7 +186,8 @@ def _held(hold: Hold | None, now: datetime) -> Obstacles:
 def _early(following: Next, evidence: Evidence, now: datetime) -> Obstacles:
     if now < following.not_before:
         unknown = "" if evidence.context.since else ": since when the published record stands is not known"
-        yield Decision.WAIT, f"not before {following.not_before.isoformat()}{unknown}"
+        frozen = f": {following.freeze}" if following.freeze else ""
+        yield Decision.WAIT, f"not before {following.not_before.isoformat()}{unknown}{frozen}"
 
 
 def _blocked(following: Next, gates: tuple[Gate, ...]) -> Obstacles:
@@ -224,14 +231,31 @@ def _next(record: Record, evidence: Evidence, rules: Rules, now: datetime) -> Ne
     duration = steps[at].duration if at >= 0 else timedelta()
     due = (evidence.context.since or now) + duration
     not_before = thaw(max(due, now), rules.freezes)
+    is_frozen = not_before > max(due, now)
+    freeze = next((x for x in rules.freezes if is_frozen and x.over == not_before), None)
     not_before = due if not_before == now else not_before
     if rung_of(record) is None:
-        return Next(step, None, not_before, _NO_RECORD)
+        return Next(step, None, not_before, _no_record(record, evidence.context.inherited), freeze)
     try:
         changed = _written(record, steps[: at + 2], rules)
     except UnsafeChangeError as error:
-        return Next(step, None, not_before, str(error))
-    return Next(step, changed, not_before)
+        return Next(step, None, not_before, str(error), freeze)
+    return Next(step, changed, not_before, freeze=freeze)
+
+
+def _no_record(record: Record, inherited: Discovery | None) -> str:
+    """Say what is to be published first, and what that would change."""
+    if record.is_dmarc or inherited is None or inherited.status is Status.NONE:
+        return _NO_RECORD
+    if inherited.policy is None:
+        return f"{_NO_RECORD}; which policy it has from a domain above, DNS did not say"
+    own = f"there is no DMARC record of its own: {inherited.tag}={inherited.policy} of {inherited.found_at} holds"
+    if inherited.policy is Policy.NONE:
+        return f"{own}; publish p=none with rua first, which changes no policy (RFC 9989 section 5.1.4)"
+    return (
+        f"{own}; publish p={inherited.policy} with rua first, which keeps it: p=none would weaken it, and is for mail"
+        " of its own that does not pass yet"
+    )
 
 
 def _place(record: Record, steps: tuple[Step, ...]) -> int:

@@ -1,7 +1,7 @@
 """
 What happens after a step: whether legitimate mail suffers, and the step back if it does. Does no I/O.
 
-The step back is the former record to the octet. It is a proposal: whether it is written at once is the owner's rule.
+The step back is what `journal.former` gives. It is a proposal: whether it is written at once is the owner's rule.
 """
 
 from dataclasses import dataclass
@@ -39,7 +39,7 @@ class Watch:
         return {"outcome": self.outcome.value, "reasons": list(self.reasons), "record": self.record}
 
 
-def watch(evidence: Evidence, rules: Rules, *, former: str, policy: Policy) -> Watch:
+def watch(evidence: Evidence, rules: Rules, *, former: str | None, policy: Policy) -> Watch:
     """
     Say how legitimate mail fares since a step.
 
@@ -48,7 +48,7 @@ def watch(evidence: Evidence, rules: Rules, *, former: str, policy: Policy) -> W
     Args:
         evidence: Since the step, as `evidence.window_since` bounds it; the end of it decides.
         rules: The owner's rules.
-        former: The text of the record before the step.
+        former: The text of the record that the step back writes; None when there is none that is safe.
         policy: The `p` that the step published.
     """
     complaints = _complaints(evidence, rules)

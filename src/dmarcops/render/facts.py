@@ -137,6 +137,17 @@ class Facts:
             *(("next", finding) for finding in later if (finding.lint, finding.tag) not in codes),
         )
 
+    @property
+    def state(self) -> Decision:
+        """
+        How the domain stands, as the answer says it: a step whose conditions are not met is blocked.
+
+        That it is not the time yet, or that a person holds it, comes first for `advance` alone.
+        """
+        decision = self.report.proposal.decision
+        is_blocked = bool(self.closed) or self.record_next is None
+        return Decision.BLOCKED if is_blocked and decision is not Decision.DONE else decision
+
     @cached_property
     def answer(self) -> Answer:
         """Whether the next step is safe, in plain words."""
@@ -171,9 +182,11 @@ class Facts:
 
     @property
     def earliest_and_why(self) -> str:
-        """The same, and what is not known."""
+        """The same, what is not known, and which freeze it is for."""
         unknown = "" if self.report.evidence.context.since else ": since when the published record stands is not known"
-        return self.earliest + unknown
+        following = self.report.proposal.next
+        frozen = f": {following.freeze}" if following is not None and following.freeze else ""
+        return self.earliest + unknown + frozen
 
     @staticmethod
     def is_early(reason: str) -> bool:

@@ -79,7 +79,7 @@ def _cover(facts: Sequence[Facts], report: FleetReport) -> Cover:
 
 def _answer(facts: Sequence[Facts], report: FleetReport) -> Answer:
     question = "Are the domains where they should be?"
-    decisions = Counter(x.report.proposal.decision for x in facts)
+    decisions = Counter(x.state for x in facts)
     done, whole = decisions[Decision.DONE], len(facts) + len(report.unknown)
     if not whole:
         return Answer(question, "No domain", Tone.ASK, "There is no domain to tell of.")
@@ -119,7 +119,7 @@ _MEANT = {
 
 
 def _by_decision(facts: Sequence[Facts], report: FleetReport) -> Table:
-    decisions = Counter(x.report.proposal.decision for x in facts)
+    decisions = Counter(x.state for x in facts)
     rows = [
         (Cell(DECISIONS[x][0], tone=DECISIONS[x][1]), Cell(f"{decisions[x]:,}"), Cell(_MEANT[x]))
         for x in Decision
@@ -165,7 +165,7 @@ def _by_brand(facts: Sequence[Facts]) -> Table:
     rows = []
     for brand, each in groupby(facts, key=lambda x: x.report.brand):
         of_brand = list(each)
-        decisions = Counter(x.report.proposal.decision for x in of_brand)
+        decisions = Counter(x.state for x in of_brand)
         whole = total(x.report.evidence.acknowledged for x in of_brand)
         cells = (Cell(f"{decisions[x]:,}") for x in Decision)
         passes = Cell(percent(ratio(whole.passed, whole.messages)))
@@ -195,7 +195,7 @@ def _all(facts: Sequence[Facts]) -> Table:
 
 def _row(facts: Facts) -> tuple[Cell, ...]:
     whole, now, following = facts.report.evidence.acknowledged, rung_of(facts.record), facts.report.proposal.next
-    word, tone = DECISIONS[facts.report.proposal.decision]
+    word, tone = DECISIONS[facts.state]
     return (
         Cell(facts.report.domain, notes(u_labels(facts.report.domain))),
         Cell(facts.report.brand or NOTHING),
