@@ -356,6 +356,41 @@ def test_a_key_store_that_fails_leaves_nothing_published(world: World) -> None:
     assert list(world.stages().values()) == [Stage.VERIFIED]
 
 
+def test_a_key_file_that_is_gone_is_told_and_written_again_at_once(world: World) -> None:
+    world.hours(6)
+    (selector,) = world.stages()
+    files = world.signers["mta"].files
+    octets = files[DOMAIN, selector]
+    world.boundary.check = lambda: None
+    files.clear()
+    foreseen = world.tick(dry_run=True)[DOMAIN]
+    assert "/keys/" in str(foreseen.problems[0])
+    assert not files
+    ticked = world.tick()[DOMAIN]
+    assert files == {(DOMAIN, selector): octets}
+    assert not ticked.problems
+    (told,) = ticked.notices
+    assert (told.kind, told.selector, told.is_event) == ("key-file", selector, True)
+    assert "written again from the key store" in told.text
+    assert audit.history(world.store, DOMAIN)[-1].event.action == "dkim-file"
+    assert world.stages() == {selector: Stage.VERIFIED}
+    assert not world.tick()[DOMAIN].notices
+
+
+def test_a_key_file_that_cannot_be_written_again_is_told_at_once(world: World) -> None:
+    world.hours(6)
+    (selector,) = world.stages()
+    world.boundary.check = lambda: None
+    world.signers["mta"].files.clear()
+    world.keystore.kept.clear()
+    ticked = world.tick()[DOMAIN]
+    assert [problem.exit_code for problem in ticked.problems] == [1]
+    assert "is gone" in str(ticked.problems[0])
+    assert "not in the key store" in str(ticked.problems[0])
+    assert [(each.kind, each.selector, each.is_transient) for each in ticked.notices] == [("failed", selector, False)]
+    assert world.signers["mta"].files == {}
+
+
 def test_a_private_key_that_is_lost_is_never_switched_to(world: World) -> None:
     world.hours(2)
     world.boundary.check = lambda: None

@@ -30,10 +30,11 @@ from dmarcops.dkim.lifecycle import (
 from dmarcops.dkim.record import Algorithm
 from dmarcops.dkim.rotation import done, step
 from dmarcops.dkim.selectors import fresh_selector
-from dmarcops.errors import DmarcopsError, ForeignRecordError, Refused
+from dmarcops.errors import DmarcopsError, ForeignRecordError, Refused, SignerError
 from dmarcops.flows.concerns import SUBJECT, concern, failure, failures
 from dmarcops.flows.effects import DnsEffect, Done, Outcome, Waiting, carry_out, change_dns
 from dmarcops.flows.facts import gather
+from dmarcops.flows.key_files import lost_files, write_again
 from dmarcops.flows.outside import Outside
 from dmarcops.store import audit, keys, policies
 from dmarcops.store.concerns import Concern, load, save
@@ -84,6 +85,11 @@ class _Session:
 
     def tell(self, kind: str, selector: str, text: str, *, is_event: bool = False) -> None:
         self.notices.append(concern(self.domain, kind, selector, text, is_event=is_event))
+
+    def fail(self, selector: str, error: DmarcopsError) -> None:
+        """Tell that something failed with a key."""
+        self.problems.append(error)
+        self.notices.append(failure(self.domain, selector, error))
 
     @contextmanager
     def guarded(self) -> Iterator[None]:
@@ -146,6 +152,8 @@ class Rotation:
         session = _Session(outside, orders or _NO_ORDERS, keys.DomainKeys(domain=outside.plan.domain))
         with session.guarded():
             session.known = keys.load(self.store, session.domain)
+            for lost in lost_files(session.known.keys, session.outside):
+                session.fail(lost.key.selector, SignerError(str(lost), hint="without --dry-run it is written again"))
             result, _, _ = self._asked(session)
             session.reasons = result.reasons
         return session.ticked()
@@ -175,6 +183,7 @@ class Rotation:
         if session.is_over:
             return
         with session.guarded():
+            self._write_lost_files(session)
             result, facts, now = self._asked(session)
             session.reasons, session.evidence = result.reasons, facts.evidence
             moves = [
@@ -186,6 +195,22 @@ class Rotation:
             ]
             ordered = _ordered_events(session, self.who)
             session.known = keys.save(self.store, session.known, result.keys, now, events=[*ordered, *moves])
+
+    def _write_lost_files(self, session: _Session) -> None:
+        """Write the key files again that are gone: what signs is not moved, so the law is not asked."""
+        for lost in lost_files(session.known.keys, session.outside):
+            selector = lost.key.selector
+            try:
+                write_again(lost, session.outside)
+            except SignerError as error:
+                session.fail(selector, error)
+                continue
+            now = self.clock()
+            detail = f"{lost.signer}: {lost.file.path}"
+            event = audit.Event(domain=session.domain, who=self.who, action="dkim-file", detail=detail)
+            session.known = keys.save(self.store, session.known, session.known.keys, now, events=[event])
+            told = f"{lost}; it was written again from the key store at {now:%Y-%m-%d %H:%M}Z"
+            session.tell("key-file", selector, told, is_event=True)
 
     def _asked(self, session: _Session) -> tuple[Step, Facts, datetime]:
         """Ask for all facts, and the law what they allow."""
