@@ -24,7 +24,7 @@ from dmarcops.errors import (
 )
 from dmarcops.flows.effects import Done, carry_out
 from dmarcops.flows.inspection import check_domain
-from dmarcops.ports import SigningKey, TxtChange, TxtSet
+from dmarcops.ports import Finding, SigningKey, TxtChange, TxtSet
 from dmarcops.report.model import AuthResults, Domain, Selector
 from dmarcops.store import audit, keys
 from dmarcops.store.engine import Store
@@ -252,6 +252,25 @@ def test_a_signer_that_refuses_the_switch_is_no_record_of_somebody_else(world: W
     ]
 
 
+def test_no_signer_is_switched_when_one_would_refuse_it(world: World) -> None:
+    world.plans = (plan(DOMAIN, "mta1", "mta2"),)
+    world.__post_init__()
+    world.hours(6)
+    (old,) = world.stages()
+    world.signers["mta2"].foreseen = [Finding("problem", "line 1 defines it"), Finding("hint", "move that line")]
+    while not (ticked := world.hours(1)[DOMAIN]).problems:
+        pass
+    assert world.stages()[old] is Stage.VERIFIED
+    assert {signer.named[DOMAIN, "ed25519"] for signer in world.signers.values()} == {old}
+    (new,) = [selector for selector in world.stages() if selector != old]
+    told = f"refusal: mta2 cannot be switched for {DOMAIN}: line 1 defines it (move that line)"
+    assert [(each.kind, each.selector, each.text) for each in ticked.notices] == [("stuck", new, told)]
+    assert [problem.exit_code for problem in ticked.problems] == [3]
+    world.signers["mta2"].foreseen = []
+    world.hours(1)
+    assert world.stages()[new] is Stage.ACTIVE
+
+
 def test_a_private_half_that_is_lost_before_the_switch_is_replaced_as_the_hint_says(world: World) -> None:
     world.hours(6)
     (old,) = world.stages()
@@ -265,6 +284,9 @@ def test_a_private_half_that_is_lost_before_the_switch_is_replaced_as_the_hint_s
     while not (ticked := world.hours(1)[DOMAIN]).problems:
         pass
     assert f"`dmarcops rotate --emergency {new} {DOMAIN}` replaces it" in ticked.problems[0].hint
+    assert world.stages() == {old: Stage.VERIFIED, new: Stage.PUBLISHED}
+    assert [(each.kind, each.selector) for each in ticked.notices] == [("stuck", new)]
+    assert next(each.guard for each in ticked.reasons if each.selector == new) == "private-key"
     (told,) = [
         finding.text
         for finding in check_domain(

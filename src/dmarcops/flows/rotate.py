@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 
 from dmarcops.dkim.domain_name import a_labels
 from dmarcops.dkim.lifecycle import (
@@ -33,7 +34,7 @@ from dmarcops.dkim.selectors import fresh_selector
 from dmarcops.errors import DmarcopsError, ForeignRecordError, Refused, SignerError
 from dmarcops.flows.concerns import SUBJECT, concern, failure, failures
 from dmarcops.flows.effects import DnsEffect, Done, Outcome, Waiting, carry_out, change_dns
-from dmarcops.flows.facts import gather
+from dmarcops.flows.facts import gather, look_at_switched
 from dmarcops.flows.key_files import lost_files, write_again
 from dmarcops.flows.outside import Outside
 from dmarcops.store import audit, keys, policies
@@ -233,7 +234,14 @@ class Rotation:
         session.problems += problems
         fresh = self._fresh(session, reports, now)
         try:
-            result = step(session.known.keys, facts, session.outside.plan, now, fresh=fresh, orders=session.orders)
+            ask = partial(
+                step, session.known.keys, plan=session.outside.plan, now=now, fresh=fresh, orders=session.orders
+            )
+            result = ask(facts)
+            facts, problems = look_at_switched(session.known.keys, result.keys, session.outside, facts)
+            if problems:
+                session.problems += problems
+                result = ask(facts)
         except Refused as refusal:
             # Who gives an order is told at once.
             if session.orders == _NO_ORDERS:
