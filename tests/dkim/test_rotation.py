@@ -341,6 +341,27 @@ def test_old_key_goes_on_when_a_signer_could_not_be_switched(fault: str, guard: 
     assert world.stages() == {"s0": Stage.RETIRING, "s1": Stage.ACTIVE}
 
 
+def test_record_that_vanishes_before_the_switch_is_told_and_one_that_is_coming_is_not() -> None:
+    world = settled()
+    world.turn(Orders(start=True))
+    world.turn()
+    for zone in world.servers.values():
+        zone.pop(NAME.format("s1"), None)
+    assert world.key("s1").stage is Stage.PUBLISHED
+    assert reason(world, "s1").is_overdue is False
+    world.settle()
+    world.tick()
+    assert world.key("s1").seen == world.now
+    world.servers[SERVERS[0]].pop(NAME.format("s1"))
+    told = reason(world, "s1")
+    assert (told.guard, told.is_overdue) == ("authoritative", True)
+    world.tick()
+    assert world.key("s1").seen is None
+    assert reason(world, "s1", replace(world.facts(), missed=frozenset({"s1"}))).is_overdue is True
+    world.settle()
+    assert reason(world, "s1", replace(world.facts(), missed=frozenset({"s1"}))).is_overdue is False
+
+
 def test_leaked_key_is_replaced_wherever_it_can_be() -> None:
     world = published()
     world.is_refused = True
@@ -463,6 +484,7 @@ def test_a_server_that_lags_is_waited_for_and_one_with_another_record_is_told(
     found: str | None, *, is_overdue: bool
 ) -> None:
     world = published()
+    world.keys = tuple(replace(key, seen=None) for key in world.keys)
     if found is None:
         world.servers[SERVERS[1]].pop(NAME.format("s1"), None)
     else:

@@ -24,6 +24,7 @@ from dmarcops.errors import (
 )
 from dmarcops.flows.effects import Done, carry_out
 from dmarcops.flows.inspection import check_domain
+from dmarcops.flows.rotate import remember
 from dmarcops.ports import Finding, SigningKey, TxtChange, TxtSet
 from dmarcops.report.model import AuthResults, Domain, Selector
 from dmarcops.store import audit, keys
@@ -250,6 +251,30 @@ def test_a_signer_that_refuses_the_switch_is_no_record_of_somebody_else(world: W
     assert [(notice.kind, notice.selector, notice.text) for notice in ticked.notices] == [
         ("stuck", selector, "outside-definition: line 1 defines it (move that line)")
     ]
+
+
+def test_a_record_that_vanishes_before_the_switch_is_told_until_it_is_back(world: World) -> None:
+    def told() -> list[tuple[str, str]]:
+        ticked = list(world.tick().values())
+        remember(world.store, ticked, world.now, is_all=True)
+        world.now += HOUR / 4
+        return [(each.kind, each.selector) for each in ticked[0].notices]
+
+    world.tick()
+    (selector,) = world.stages()
+    name = f"{selector}._domainkey.{DOMAIN}"
+    world.dns.servers[name] = {NS1: ()}
+    for _ in range(3):
+        assert told() == []
+    world.dns.servers.clear()
+    assert told() == []
+    world.dns.servers[name] = {NS1: ()}
+    for _ in range(3):
+        assert told() == [("wrong-record", selector)]
+    assert world.stages() == {selector: Stage.PUBLISHED}
+    world.dns.servers.clear()
+    for _ in range(2):
+        assert told() == []
 
 
 def test_no_signer_is_switched_when_one_would_refuse_it(world: World) -> None:

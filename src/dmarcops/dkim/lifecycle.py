@@ -222,6 +222,8 @@ class Facts:
     """Record name -> what each recursive resolver says."""
     unanswered: Mapping[str, str] = field(default_factory=dict)
     """Record name -> why its servers could not be asked."""
+    missed: frozenset[str] = frozenset()
+    """Selectors of keys whose record was there, and was found gone or wrong by the run before."""
     negative_ttl: timedelta = timedelta()
     """How long resolvers may remember that a name was not there."""
     signing: tuple[Signing, ...] = ()

@@ -557,7 +557,10 @@ def step(
     _refuse_clock(keys, facts, plan, now)
     keys = _ordered(keys, orders)
     _refuse_store(keys, facts, plan)
-    tick = _Tick(View(_observed(keys, facts, plan, now), facts, plan, now, orders))
+    observed = _observed(keys, facts, plan, now)
+    # Who is observed to be without its record is not seen any more: that it was is known of the keys before.
+    facts = replace(facts, missed=facts.missed | {key.selector for key in keys if key.seen})
+    tick = _Tick(View(observed, facts, plan, now, orders))
     for move in MOVES:
         tick.go_through(move, fresh)
     return tick.result()
@@ -718,11 +721,12 @@ class _Tick:
         return _reason_of(key.selector, key.algorithm, key.stage, no)
 
     def _ill(self, key: Key) -> No | None:
-        """Tell when mail fails, a record that verifiers need is not as it should be, or another is in its place."""
+        """Tell when mail fails, a record that verifiers need, or that was there, is not, or another is in its place."""
         if key.stage is Stage.VERIFIED and self._view.facts.evidence.get(key.selector) == _FAIL:
             return _FAILS
         is_new = key.stage is Stage.PUBLISHED and not key.pending
-        if not (key.stage in _NEEDED or is_new) or not _is_contradicted(key, self._view, only_by_another=is_new):
+        is_coming = is_new and key.selector not in self._view.facts.missed
+        if not (key.stage in _NEEDED or is_new) or not _is_contradicted(key, self._view, only_by_another=is_coming):
             return None
         no = _unproved(key, self._view)
         return None if no is None else replace(no, is_wrong=True)

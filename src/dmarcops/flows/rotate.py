@@ -228,6 +228,7 @@ class Rotation:
                 for hold in held
                 if hold.what == "dkim"
             ),
+            missed=self._missed(session),
             last_run=session.known.last_run,
         )
         facts, problems = gather(session.known.keys, session.outside, known, now)
@@ -250,6 +251,15 @@ class Rotation:
         _tell_of(result, session)
         _tell_unknown(reports, session, now)
         return result, facts, now
+
+    def _missed(self, session: _Session) -> frozenset[str]:
+        """Name the keys whose record is told to be wrong, until every server has it again."""
+        if not any(key.stage is Stage.PUBLISHED and key.seen is None for key in session.known.keys):
+            return frozenset()
+        told = load(self.store, SUBJECT, session.domain)
+        return frozenset(
+            each.concern.selector for each in told if each.concern.kind == "wrong-record" and each.ended_at is None
+        )
 
     def _fresh(self, session: _Session, reports: Reported, now: datetime) -> dict[Algorithm, str]:
         """Name a selector for each algorithm that has never been used, nor by anybody else."""
