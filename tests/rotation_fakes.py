@@ -13,7 +13,7 @@ from dmarcops.dkim.record import Algorithm, compare, format_record, record_name
 from dmarcops.errors import DmarcopsError, UnsafeChangeError
 from dmarcops.flows.outside import Outside, Testimony
 from dmarcops.flows.rotate import Rotation, Ticked
-from dmarcops.ports import SigningKey, TxtChange
+from dmarcops.ports import Finding, LostFile, SigningKey, TxtChange
 from dmarcops.report.model import Domain, Selector
 from dmarcops.store import keys
 from dmarcops.store.engine import Store
@@ -127,6 +127,7 @@ class MemorySigner:
     files: dict[tuple[str, str], bytes] = field(default_factory=dict)
     faults: list[DmarcopsError] = field(default_factory=list)
     asking_faults: list[DmarcopsError] = field(default_factory=list)
+    foreseen: list[Finding] = field(default_factory=list)
 
     def current(self, domain: Domain, algorithm: str) -> Selector | None:
         """Give the selector in use."""
@@ -142,6 +143,19 @@ class MemorySigner:
         with self.boundary.around():
             self.files[key.domain, key.selector] = key.pem
             self.named[key.domain, key.algorithm] = key.selector
+
+    def foresee(self, _domain: Domain, _algorithm: str) -> list[Finding]:
+        """Give what would stop a switch."""
+        return self.foreseen
+
+    def lost(self, domain: Domain) -> list[LostFile]:
+        """Give what it names and has no file of."""
+        named = [selector for (of, _), selector in self.named.items() if of == domain]
+        return [
+            LostFile(Selector(selector), f"/keys/{selector}.key", is_ours=True)
+            for selector in named
+            if (domain, selector) not in self.files
+        ]
 
     def forget(self, domain: Domain, selector: Selector) -> None:
         """Delete a key file."""

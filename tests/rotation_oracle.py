@@ -143,6 +143,8 @@ class Oracle:
             is_emergency = tick.is_leaked(signing)
             recalled = any(each.is_recalled for each in tick.line(key, tick.before))
             if is_emergency and key.stage is Stage.PUBLISHED and tick.is_everywhere(key) and not recalled:
+                if selector in tick.facts.unusable:
+                    continue
                 yield f"{selector} is everywhere, and not switched to in an emergency"
 
 
@@ -189,13 +191,16 @@ def _check_discard(_oracle: Oracle, former: Key, _key: Key, tick: Tick) -> None:
 
 def _check_switch(oracle: Oracle, former: Key, key: Key, tick: Tick) -> None:
     assert tick.is_everywhere(key)
-    assert not [each for each in tick.line(key, tick.before) if each.is_recalled], "another one is switched back to"
+    recalled = [each for each in tick.line(key, tick.before) if each.is_recalled and not tick.is_leaked(each)]
+    assert not recalled, "another one is switched back to"
     assert {(type(effect).__name__, effect.selector) for effect in key.pending} == {("SwitchSigner", key.selector)}
     assert len(key.pending) == len(tick.plan.places)
     assert key.turn > max((each.turn for each in tick.line(key, tick.before)), default=0)
+    assert key.selector not in tick.facts.unusable
     signing = tick.signing(key.algorithm, tick.before)
     if tick.is_leaked(signing):
         return
+    assert key.selector not in tick.facts.refusing
     timing = tick.plan.timing
     assert tick.is_resolved(key)
     assert not tick.is_policy_near()
@@ -210,6 +215,7 @@ def _check_recall(_oracle: Oracle, former: Key, key: Key, tick: Tick) -> None:
     assert former.is_recalled or tick.orders.rollback
     assert tick.is_everywhere(key)
     assert not key.is_recalled
+    assert key.selector not in tick.facts.unusable
     assert key.turn > max(each.turn for each in tick.line(key, tick.before))
 
 
@@ -237,7 +243,7 @@ def _check_retirement(oracle: Oracle, former: Key, key: Key, tick: Tick) -> None
     signing = tick.signing(key.algorithm, tick.after)
     assert signing is not None
     assert not signing.pending
-    assert not former.is_recalled
+    assert not former.is_recalled or tick.is_leaked(key), "it is being switched back to"
     assert not tick.is_leaked(signing), "it is the only key that works"
     assert tick.facts.evidence.get(signing.selector) != "fail", "it is the only key that works"
     assert tick.is_everywhere(signing)

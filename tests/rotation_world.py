@@ -70,6 +70,10 @@ class World:
     policy_step: datetime | None = None
     policy_pending: bool = False
     holds: tuple[str, ...] = ()
+    is_kept: bool = True
+    """Whether the private halves can be loaded."""
+    is_refused: bool = False
+    """Whether signers would refuse any switch."""
     asked: set[str] = field(default_factory=set)
     """Names that were asked for when no server had them."""
 
@@ -108,6 +112,8 @@ class World:
             policy_step=self.policy_step,
             policy_pending=self.policy_pending,
             holds=self.holds,
+            unusable={} if self.is_kept else {key.selector: "its private half is not kept" for key in self.keys},
+            refusing={key.selector: "a line outside" for key in self.keys} if self.is_refused else {},
         )
         resolved = names_to_resolve(self.keys, facts, self.plan, self.now)
         return replace(facts, recursive={name: {"192.0.2.53": self.texts(self.resolver, name)} for name in resolved})

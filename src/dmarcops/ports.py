@@ -479,10 +479,33 @@ class Signer(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class LostFile:
+    """The file of a key that a signer names, and that is not there; `is_ours`: `use` writes it again."""
+
+    selector: Selector
+    path: str
+    is_ours: bool
+
+
+@runtime_checkable
+class FileKeeping(Protocol):
+    """A signer whose keys stand in files, which somebody may take away."""
+
+    def lost(self, domain: Domain) -> Sequence[LostFile]:
+        """
+        Give the key files that the configuration names for a domain and that are not there; changes nothing.
+
+        Raises:
+            SignerError: The configuration cannot be read.
+        """
+        ...
+
+
 @runtime_checkable
 class Foreseeing(Protocol):
     """A signer that can tell before a switch is due what would stop it."""
 
     def foresee(self, domain: Domain, algorithm: str) -> Sequence[Finding]:
-        """Tell what would, and whether the keys are there that it names now; changes nothing, never raises."""
+        """Tell what would; changes nothing, never raises."""
         ...

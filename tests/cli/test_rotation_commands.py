@@ -1,5 +1,6 @@
 """`rotate`, `keys`, `verify` and `probe` as a user calls them: what they print, and how they end."""
 
+import csv
 import json
 import os
 import subprocess
@@ -94,6 +95,28 @@ def test_rotate_tells_a_person_what_to_write_and_goes_on_when_it_is_there(run: P
     assert run("keys", "check", DOMAIN).code == 0
     zone[name] = b"v=DKIM1; p=other"
     assert run("keys", "check", DOMAIN, key["selector"]).code == 1
+
+
+def test_keys_show_what_leaked_and_what_is_still_to_be_done(run: Program, zone: Zone) -> None:
+    run("rotate")
+    run("rotate")
+
+    def listed() -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = json.loads(run("keys", "--format", "json").out)
+        return found
+
+    (key,) = listed()
+    name = f"{key['selector']}._domainkey.{DOMAIN}"
+    assert (key["leaked"], key["pending"]) == (False, [f"PublishTxt {name}"])
+    assert f"PublishTxt {name}" in run("keys").out
+    zone[name] = text_of(run("keys", "show", DOMAIN, key["selector"]).out)
+    run("rotate")
+    assert listed()[0]["pending"] == []
+    run("rotate", "--emergency", key["selector"], DOMAIN)
+    leaked = listed()[0]
+    assert (leaked["selector"], leaked["stage"], leaked["leaked"]) == (key["selector"], "retired", True)
+    (row,) = csv.DictReader(run("keys", "--format", "csv").out.splitlines()[:2])
+    assert (row["leaked"], row["pending"]) == ("true", f"RevokeTxt {name}")
 
 
 def test_dry_run_changes_nothing(run: Program) -> None:

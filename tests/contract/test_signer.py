@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from dmarcops.errors import ConfigError, DmarcopsError, SignerError, UnsafeChangeError
-from dmarcops.ports import Checkable, SigningKey
+from dmarcops.ports import Checkable, FileKeeping, LostFile, SigningKey
 from dmarcops.quantities import parse_duration
 from dmarcops.report.model import Domain, Selector
 from dmarcops.signers import block
@@ -355,6 +355,20 @@ def test_never_overwrites_a_key(place: Place) -> None:
         assert error.guard == "key-file"
         assert path.read_bytes() == content
         assert place.config.read_bytes() == text
+
+
+def test_tells_of_a_key_file_that_is_gone_and_writes_it_again(place: Place) -> None:
+    signer, file = place.signer(), place.folder / "keys" / DOMAIN / f"{A}.key"
+    assert isinstance(signer, FileKeeping)
+    assert signer.lost(DOMAIN) == []
+    signer.use(signing_key(A))
+    assert signer.lost(DOMAIN) == []
+    octets, config = file.read_bytes(), place.config.read_bytes()
+    file.unlink()
+    assert signer.lost(DOMAIN) == [LostFile(A, str(file), is_ours=True)]
+    signer.use(signing_key(A))
+    assert (file.read_bytes(), place.config.read_bytes()) == (octets, config)
+    assert signer.lost(DOMAIN) == []
 
 
 def test_takes_the_same_key_in_another_form(place: Place) -> None:

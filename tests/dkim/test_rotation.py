@@ -326,6 +326,67 @@ def test_switch_is_stopped_when_the_policy_was_changed_meanwhile() -> None:
     assert reason(world, "s1").guard == "policy"
 
 
+@pytest.mark.parametrize(("fault", "guard"), [("is_kept", "private-key"), ("is_refused", "refusal")])
+def test_old_key_goes_on_when_a_signer_could_not_be_switched(fault: str, guard: str) -> None:
+    world = published()
+    world.now += 3 * DAY
+    setattr(world, fault, guard == "refusal")
+    told = reason(world, "s1")
+    assert (told.guard, told.is_overdue) == (guard, True)
+    world.tick()
+    assert world.stages() == {"s0": Stage.VERIFIED, "s1": Stage.PUBLISHED}
+    assert world.pending() == []
+    setattr(world, fault, guard != "refusal")
+    world.tick()
+    assert world.stages() == {"s0": Stage.RETIRING, "s1": Stage.ACTIVE}
+
+
+def test_record_that_vanishes_before_the_switch_is_told_and_one_that_is_coming_is_not() -> None:
+    world = settled()
+    world.turn(Orders(start=True))
+    world.turn()
+    for zone in world.servers.values():
+        zone.pop(NAME.format("s1"), None)
+    assert world.key("s1").stage is Stage.PUBLISHED
+    assert reason(world, "s1").is_overdue is False
+    world.settle()
+    world.tick()
+    assert world.key("s1").seen == world.now
+    world.servers[SERVERS[0]].pop(NAME.format("s1"))
+    told = reason(world, "s1")
+    assert (told.guard, told.is_overdue) == ("authoritative", True)
+    world.tick()
+    assert world.key("s1").seen is None
+    assert reason(world, "s1", replace(world.facts(), missed=frozenset({"s1"}))).is_overdue is True
+    world.settle()
+    assert reason(world, "s1", replace(world.facts(), missed=frozenset({"s1"}))).is_overdue is False
+
+
+def test_leaked_key_is_replaced_wherever_it_can_be() -> None:
+    world = published()
+    world.is_refused = True
+    world.tick(Orders(emergency="s0"))
+    assert world.stages() == {"s0": Stage.RETIRING, "s1": Stage.ACTIVE}
+
+
+def test_leaked_key_is_not_replaced_by_one_that_is_not_kept() -> None:
+    world = published()
+    world.is_kept = False
+    world.tick(Orders(emergency="s0"))
+    assert world.stages() == {"s0": Stage.VERIFIED, "s1": Stage.PUBLISHED}
+    assert reason(world, "s1").guard == "private-key"
+
+
+def test_rollback_waits_when_the_private_half_of_the_former_key_is_not_kept() -> None:
+    world = switched()
+    world.is_kept = False
+    world.tick(Orders(rollback=True))
+    assert world.stages() == {"s0": Stage.RETIRING, "s1": Stage.ACTIVE}
+    assert reason(world, "s0").guard == "private-key"
+    world.is_kept = True
+    assert world.look().keys[0].stage is Stage.ACTIVE
+
+
 def test_next_key_is_not_switched_to_when_the_signing_one_has_to_be_verified_again() -> None:
     world = published()
     world.now += 3 * DAY
@@ -423,6 +484,7 @@ def test_a_server_that_lags_is_waited_for_and_one_with_another_record_is_told(
     found: str | None, *, is_overdue: bool
 ) -> None:
     world = published()
+    world.keys = tuple(replace(key, seen=None) for key in world.keys)
     if found is None:
         world.servers[SERVERS[1]].pop(NAME.format("s1"), None)
     else:

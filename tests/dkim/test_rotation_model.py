@@ -76,6 +76,9 @@ OBSTACLES = (
     "flicker",
     "rollback",
     "rollback, lost",
+    "not kept",
+    "rollback, not kept",
+    "refused",
 )
 """What is not well at a time, each of them a thing that some guard is there for."""
 
@@ -216,7 +219,7 @@ class Rotations(RuleBasedStateMachine):
                 self.reach_the_resolver()
             self.receive_mail(next((verdict for verdict in VERDICTS if verdict in obstacles), "pass"))
             self.pass_time(hours)
-        world.holds, world.dumb, world.policy_pending = (), None, False
+        world.holds, world.dumb, world.policy_pending, world.is_kept, world.is_refused = (), None, False, True, False
 
     def _hinder(self, obstacles: str, number: int) -> None:
         world = self.world
@@ -224,6 +227,7 @@ class Rotations(RuleBasedStateMachine):
             world.policy_step = world.now
         if "policy pending" in obstacles:
             world.policy_pending = True
+        world.is_kept, world.is_refused = "not kept" not in obstacles, "refused" in obstacles
         if "hold" in obstacles:
             world.holds = ("a person",)
         if "stray" in obstacles and world.signers:

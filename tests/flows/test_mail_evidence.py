@@ -2,17 +2,21 @@
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from importlib import import_module
+from typing import Any
 
 import pytest
 
 from dmarcops.dkim.evidence import Thresholds, Verdict
 from dmarcops.dkim.header_fields import parse_header
+from dmarcops.dkim.key import generate_key
 from dmarcops.dkim.lifecycle import Key, Stage
-from dmarcops.dkim.record import Algorithm
+from dmarcops.dkim.record import Algorithm, format_record
 from dmarcops.errors import BadInput, MailError, StoreError
 from dmarcops.flows.evidence import Mailbox, MailWitness, Reporting, examine, mails, read, signed_at
 from mail_fakes import Box, Octets, Searchable
 
+_DKIMPY: Any = import_module("dkim")  # it ships no types
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 
@@ -94,6 +98,31 @@ def test_of_a_key_that_is_replaced_only_the_last_signature_is_asked() -> None:
     said = witness(Box([mail("old")])).testify([old, key()], NOW + 3 * HOUR)
     assert said.verdicts == {"s1": "waiting"}
     assert said.last_signed == {"old": NOW + HOUR}
+
+
+class Nothing:
+    """DNS that has no record any more."""
+
+    def txt(self, _name: str, /) -> None:
+        """Say that there is none."""
+
+
+def test_a_forged_signature_is_no_last_one_of_a_key_that_is_replaced() -> None:
+    made = generate_key(Algorithm.RSA, 2048)
+    text = b"From: news@example.com\r\nDate: Wed, 25 Nov 2026 13:00:00 +0000\r\n\r\nHello\r\n"
+    field = _DKIMPY.sign(text, b"old", b"example.com", made.pem(), include_headers=[b"from", b"date"])
+    at = signed_at(parse_header(field + text), "example.com", "old")
+    assert at is not None
+    record = format_record(made.record).decode()
+    old = replace(key("old", Stage.RETIRING, activated=at - HOUR), record=record)
+    now = at + 9 * HOUR
+    forged = mail("old", at=at + 8 * HOUR)
+    checked = replace(witness(Box([Octets("ours", field + text), forged])), dns=Nothing())
+    # What DNS has of a record that is broken for a while is not asked.
+    assert checked.testify([old], now).last_signed == {"old": at}
+    assert witness(Box([forged])).testify([old], now).last_signed == {"old": at + 8 * HOUR}
+    unknown = replace(witness(Box([forged])), dns=Nothing())
+    assert unknown.testify([replace(old, record="")], now).last_signed == {"old": at + 8 * HOUR}
 
 
 def test_all_folders_are_searched_where_that_can_be_done() -> None:

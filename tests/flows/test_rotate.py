@@ -24,7 +24,8 @@ from dmarcops.errors import (
 )
 from dmarcops.flows.effects import Done, carry_out
 from dmarcops.flows.inspection import check_domain
-from dmarcops.ports import SigningKey, TxtChange, TxtSet
+from dmarcops.flows.rotate import remember
+from dmarcops.ports import Finding, SigningKey, TxtChange, TxtSet
 from dmarcops.report.model import AuthResults, Domain, Selector
 from dmarcops.store import audit, keys
 from dmarcops.store.engine import Store
@@ -252,6 +253,49 @@ def test_a_signer_that_refuses_the_switch_is_no_record_of_somebody_else(world: W
     ]
 
 
+def test_a_record_that_vanishes_before_the_switch_is_told_until_it_is_back(world: World) -> None:
+    def told() -> list[tuple[str, str]]:
+        ticked = list(world.tick().values())
+        remember(world.store, ticked, world.now, is_all=True)
+        world.now += HOUR / 4
+        return [(each.kind, each.selector) for each in ticked[0].notices]
+
+    world.tick()
+    (selector,) = world.stages()
+    name = f"{selector}._domainkey.{DOMAIN}"
+    world.dns.servers[name] = {NS1: ()}
+    for _ in range(3):
+        assert told() == []
+    world.dns.servers.clear()
+    assert told() == []
+    world.dns.servers[name] = {NS1: ()}
+    for _ in range(3):
+        assert told() == [("wrong-record", selector)]
+    assert world.stages() == {selector: Stage.PUBLISHED}
+    world.dns.servers.clear()
+    for _ in range(2):
+        assert told() == []
+
+
+def test_no_signer_is_switched_when_one_would_refuse_it(world: World) -> None:
+    world.plans = (plan(DOMAIN, "mta1", "mta2"),)
+    world.__post_init__()
+    world.hours(6)
+    (old,) = world.stages()
+    world.signers["mta2"].foreseen = [Finding("problem", "line 1 defines it"), Finding("hint", "move that line")]
+    while not (ticked := world.hours(1)[DOMAIN]).problems:
+        pass
+    assert world.stages()[old] is Stage.VERIFIED
+    assert {signer.named[DOMAIN, "ed25519"] for signer in world.signers.values()} == {old}
+    (new,) = [selector for selector in world.stages() if selector != old]
+    told = f"refusal: mta2 cannot be switched for {DOMAIN}: line 1 defines it (move that line)"
+    assert [(each.kind, each.selector, each.text) for each in ticked.notices] == [("stuck", new, told)]
+    assert [problem.exit_code for problem in ticked.problems] == [3]
+    world.signers["mta2"].foreseen = []
+    world.hours(1)
+    assert world.stages()[new] is Stage.ACTIVE
+
+
 def test_a_private_half_that_is_lost_before_the_switch_is_replaced_as_the_hint_says(world: World) -> None:
     world.hours(6)
     (old,) = world.stages()
@@ -265,6 +309,9 @@ def test_a_private_half_that_is_lost_before_the_switch_is_replaced_as_the_hint_s
     while not (ticked := world.hours(1)[DOMAIN]).problems:
         pass
     assert f"`dmarcops rotate --emergency {new} {DOMAIN}` replaces it" in ticked.problems[0].hint
+    assert world.stages() == {old: Stage.VERIFIED, new: Stage.PUBLISHED}
+    assert [(each.kind, each.selector) for each in ticked.notices] == [("stuck", new)]
+    assert next(each.guard for each in ticked.reasons if each.selector == new) == "private-key"
     (told,) = [
         finding.text
         for finding in check_domain(
@@ -354,6 +401,41 @@ def test_a_key_store_that_fails_leaves_nothing_published(world: World) -> None:
     assert world.dns.records == {}
     world.hours(7)
     assert list(world.stages().values()) == [Stage.VERIFIED]
+
+
+def test_a_key_file_that_is_gone_is_told_and_written_again_at_once(world: World) -> None:
+    world.hours(6)
+    (selector,) = world.stages()
+    files = world.signers["mta"].files
+    octets = files[DOMAIN, selector]
+    world.boundary.check = lambda: None
+    files.clear()
+    foreseen = world.tick(dry_run=True)[DOMAIN]
+    assert "/keys/" in str(foreseen.problems[0])
+    assert not files
+    ticked = world.tick()[DOMAIN]
+    assert files == {(DOMAIN, selector): octets}
+    assert not ticked.problems
+    (told,) = ticked.notices
+    assert (told.kind, told.selector, told.is_event) == ("key-file", selector, True)
+    assert "written again from the key store" in told.text
+    assert audit.history(world.store, DOMAIN)[-1].event.action == "dkim-file"
+    assert world.stages() == {selector: Stage.VERIFIED}
+    assert not world.tick()[DOMAIN].notices
+
+
+def test_a_key_file_that_cannot_be_written_again_is_told_at_once(world: World) -> None:
+    world.hours(6)
+    (selector,) = world.stages()
+    world.boundary.check = lambda: None
+    world.signers["mta"].files.clear()
+    world.keystore.kept.clear()
+    ticked = world.tick()[DOMAIN]
+    assert [problem.exit_code for problem in ticked.problems] == [1]
+    assert "is gone" in str(ticked.problems[0])
+    assert "not in the key store" in str(ticked.problems[0])
+    assert [(each.kind, each.selector, each.is_transient) for each in ticked.notices] == [("failed", selector, False)]
+    assert world.signers["mta"].files == {}
 
 
 def test_a_private_key_that_is_lost_is_never_switched_to(world: World) -> None:

@@ -341,6 +341,30 @@ def test_mail_goes_on_signed_by_the_old_key_when_the_signer_cannot_be_switched(
     )
 
 
+def test_a_key_file_that_is_gone_is_written_again_and_mail_is_taken(signed: Signed) -> None:
+    (selector,) = signed.until_stages("active")
+    file = signed.disk / "keys" / signed.domain / f"{selector}.key"
+    octets, table = file.read_bytes(), (signed.disk / "KeyTable").read_bytes()
+    file.unlink()
+    with pytest.raises(AssertionError):
+        signed.write()
+    ended = signed.run("--dry-run")
+    assert (ended.code, file.exists()) == (1, False)
+    assert f"the key file {file} is gone" in ended.err
+    ended = signed.run()
+    assert ended.code == 0
+    assert f"{selector}: key-file: the key file {file} is gone" in ended.err
+    assert (file.read_bytes(), (signed.disk / "KeyTable").read_bytes()) == (octets, table)
+    assert signed.write()[0] == selector
+    file.unlink()
+    (kept,) = (signed.folder / "private" / "keys").rglob(f"{selector}*")
+    kept.unlink()
+    ended = signed.run()
+    assert ended.code == 1
+    assert "it cannot be written again: the private key" in ended.err
+    assert "failed: " in signed.program("--config", signed.folder / "dmarcops.toml", "keys").out
+
+
 def test_no_key_is_published_when_the_disk_of_the_private_keys_is_full(signed: Signed, route53: Route53) -> None:  # noqa: F811 - the fixture
     private = signed.folder / "private"
     private.mkdir(mode=0o700)

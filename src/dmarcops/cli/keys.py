@@ -10,7 +10,7 @@ import typer
 from dmarcops import config
 from dmarcops.cli.options import FormatOption, opened_store
 from dmarcops.cli.output import Format, show, standard_output
-from dmarcops.cli.rotate import parts_of, raise_for
+from dmarcops.cli.rotate import parts_of, pending_of, raise_for
 from dmarcops.errors import ConfigError, DmarcopsError, EdgeError
 from dmarcops.neutralise import visible
 
@@ -34,6 +34,8 @@ _LIST = (
     "last_seen_in_reports",
     "held",
     "concerns",
+    "leaked",
+    "pending",
 )
 _Domain = Annotated[str, typer.Argument(metavar="DOMAIN", help="The signing domain.", show_default=False)]
 
@@ -49,7 +51,10 @@ def keys(
     if context.invoked_subcommand is not None:
         return
     with opened_store(context) as store:
-        show(_LIST, list(_listed(store, domain)), form)
+        rows = list(_listed(store, domain))
+    if form is not Format.JSON:
+        rows = [[", ".join(value) if isinstance(value, list) else value for value in row] for row in rows]
+    show(_LIST, rows, form)
 
 
 @keys_app.command("show")
@@ -180,13 +185,15 @@ def _listed(store: "Store", domain: str | None) -> Iterator[Sequence[object]]:
         for key in known.keys:
             dates = (key.since, key.activated, last.get(key.selector))
             found = concerns.pop((name, key.selector), None)
-            yield (name, key.selector, key.algorithm.value, key.bits, key.stage.value, *dates, held, found)
+            order = (key.is_leaked, pending_of(key))
+            yield (name, key.selector, key.algorithm.value, key.bits, key.stage.value, *dates, held, found, *order)
         for selector in sorted(last.keys() - {key.selector for key in known.keys}):
             row = (name, selector, None, None, "unknown", None, None, last[selector], held)
-            yield (*row, concerns.pop((name, selector), None))
+            yield (*row, concerns.pop((name, selector), None), None, None)
         # About the domain, or a key that is gone.
         for _, selector in [place for place in concerns if place[0] == name]:
-            yield (name, selector or None, None, None, None, None, None, None, held, concerns[name, selector])
+            nothing = (None,) * 6
+            yield (name, selector or None, *nothing, held, concerns[name, selector], None, None)
 
 
 def _concerns(store: "Store", domain: str | None) -> dict[tuple[str, str], str]:

@@ -240,10 +240,15 @@ def _entries(ticked: "Ticked") -> Iterator[dict[str, object]]:
 
 
 def _entry(key: "Key", reason: "Reason | None", failed: str) -> dict[str, object]:
-    pending = [_told(effect) for effect in key.pending]
+    pending = pending_of(key)
     text = reason.text if reason else failed
     known = (key.selector, key.algorithm.value, key.bits, key.stage.value, _time(key.since), pending)
     return dict(zip(_COLUMNS, (*known, text, _time(reason.not_before if reason else None)), strict=True))
+
+
+def pending_of(key: "Key") -> list[str]:
+    """Return what is still to be done with a key, in words."""
+    return [_told(effect) for effect in key.pending]
 
 
 def _told(effect: "Effect") -> str:

@@ -222,10 +222,16 @@ class Facts:
     """Record name -> what each recursive resolver says."""
     unanswered: Mapping[str, str] = field(default_factory=dict)
     """Record name -> why its servers could not be asked."""
+    missed: frozenset[str] = frozenset()
+    """Selectors of keys whose record was there, and was found gone or wrong by the run before."""
     negative_ttl: timedelta = timedelta()
     """How long resolvers may remember that a name was not there."""
     signing: tuple[Signing, ...] = ()
     """What each signer names, of those that could be asked."""
+    unusable: Mapping[str, str] = field(default_factory=dict)
+    """Selector -> why its private half cannot be signed with, of keys that were looked at as they were to be."""
+    refusing: Mapping[str, str] = field(default_factory=dict)
+    """Selector -> which signer would refuse to be switched to it, and why, of the same keys."""
     evidence: Mapping[str, str] = field(default_factory=dict)
     """
     Selector -> `pass`, `fail`, `waiting` or `inconclusive`, over all signers, domains and receivers asked for, from

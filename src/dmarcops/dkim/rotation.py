@@ -159,7 +159,7 @@ def _may_switch(key: Key, view: View) -> No | None:
     if recalled is not None:
         return No("recall", f"{recalled.selector} is being switched back to")
     if view.is_emergency(key.algorithm):
-        return _unproved(key, view)
+        return _unproved(key, view) or _unusable(key, view)
     if signing is not None and signing.stage is not Stage.VERIFIED:
         return No("verification", f"{signing.selector} is not verified yet")
     return (
@@ -168,11 +168,15 @@ def _may_switch(key: Key, view: View) -> No | None:
         or _unproved(key, view)
         or _differs(key, view, view.facts.recursive, "recursive")
         or _too_early(key, view)
+        or _unusable(key, view)
+        or _refused(key, view)
     )
 
 
 def _is_recalled(key: Key, view: View) -> No | None:
-    return _unproved(key, view) if key.is_recalled else No("recall", "it is not switched back to")
+    return (
+        _unproved(key, view) or _unusable(key, view) if key.is_recalled else No("recall", "it is not switched back to")
+    )
 
 
 def _is_replaced(key: Key, view: View) -> No | None:
@@ -201,7 +205,7 @@ def _is_verified(key: Key, view: View) -> No | None:
 def _has_drained(key: Key, view: View) -> No | None:
     successor = view.signing(key.algorithm)
     if successor is None or key.is_recalled:
-        return _unproved(key, view) or No("recall", "it is being switched back to")
+        return _unproved(key, view) or _unusable(key, view) or No("recall", "it is being switched back to")
     no = _unreplaced(key, successor, view) or _unproved(successor, view) or _still_named(key, view)
     if no is not None or key.is_leaked:
         return no
@@ -263,6 +267,18 @@ def _differs(key: Key, view: View, said: Mapping[str, Answers], guard: str) -> N
                 told = f"{found.detail}{key.missing_at(name, texts)}"
                 return No(guard, f"{server} for {name}: {told} ({found.outcome})")
     return None
+
+
+def _unusable(key: Key, view: View) -> No | None:
+    """Ask for the private half before anything is switched: without it no signer can be, and the old key goes on."""
+    told = view.facts.unusable.get(key.selector)
+    return None if told is None else No("private-key", told, is_wrong=True)
+
+
+def _refused(key: Key, view: View) -> No | None:
+    """Switch no signer as long as another would refuse it; in an emergency each that can be is."""
+    told = view.facts.refusing.get(key.selector)
+    return None if told is None else No("refusal", told, is_wrong=True)
 
 
 def _unreplaced(key: Key, successor: Key, view: View) -> No | None:
@@ -410,7 +426,7 @@ MOVES: tuple[Move, ...] = (
         target=Stage.ACTIVE,
         guard=_is_recalled,
         effects=_switch,
-        when="rollback, and its record is on every authoritative server",
+        when="rollback, and its record is on every authoritative server; its private half is kept",
         does="SwitchSigner for each signer and domain",
         mark=_as_signing,
         is_silent=True,
@@ -422,7 +438,8 @@ MOVES: tuple[Move, ...] = (
         guard=_may_switch,
         effects=_switch,
         when="its record is on every authoritative server and resolver and has been for the propagation time; "
-        "the key before it is verified; no policy step is near",
+        "the key before it is verified; no policy step is near; its private half is kept; "
+        "no signer would refuse it",
         does="SwitchSigner for each signer and domain",
         mark=_as_signing,
     ),
@@ -540,7 +557,10 @@ def step(
     _refuse_clock(keys, facts, plan, now)
     keys = _ordered(keys, orders)
     _refuse_store(keys, facts, plan)
-    tick = _Tick(View(_observed(keys, facts, plan, now), facts, plan, now, orders))
+    observed = _observed(keys, facts, plan, now)
+    # Who is observed to be without its record is not seen any more: that it was is known of the keys before.
+    facts = replace(facts, missed=facts.missed | {key.selector for key in keys if key.seen})
+    tick = _Tick(View(observed, facts, plan, now, orders))
     for move in MOVES:
         tick.go_through(move, fresh)
     return tick.result()
@@ -701,11 +721,12 @@ class _Tick:
         return _reason_of(key.selector, key.algorithm, key.stage, no)
 
     def _ill(self, key: Key) -> No | None:
-        """Tell when mail fails, a record that verifiers need is not as it should be, or another is in its place."""
+        """Tell when mail fails, a record that verifiers need, or that was there, is not, or another is in its place."""
         if key.stage is Stage.VERIFIED and self._view.facts.evidence.get(key.selector) == _FAIL:
             return _FAILS
         is_new = key.stage is Stage.PUBLISHED and not key.pending
-        if not (key.stage in _NEEDED or is_new) or not _is_contradicted(key, self._view, only_by_another=is_new):
+        is_coming = is_new and key.selector not in self._view.facts.missed
+        if not (key.stage in _NEEDED or is_new) or not _is_contradicted(key, self._view, only_by_another=is_coming):
             return None
         no = _unproved(key, self._view)
         return None if no is None else replace(no, is_wrong=True)

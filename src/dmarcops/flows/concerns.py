@@ -12,6 +12,7 @@ _TITLES = {
     "wrong-record": "the record of {what} is not as it should be",
     "foreign-record": "somebody else wrote at the name of {what}",
     "unknown-selector": "mail of {domain} passes with the selector {selector}, which is not ours",
+    "key-file": "the file of {what} was gone",
     "failed": "something fails with {what}",
 }
 
@@ -24,7 +25,7 @@ def concern(
 
     Args:
         domain: The domain.
-        kind: `stuck`, `wrong-record`, `foreign-record`, `unknown-selector` or `failed`.
+        kind: `stuck`, `wrong-record`, `foreign-record`, `unknown-selector`, `key-file` or `failed`.
         selector: Of which key; empty when it is about the whole domain.
         text: What there is to say.
         is_event: It happened, and is not going to be over.

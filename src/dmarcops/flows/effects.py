@@ -172,6 +172,24 @@ def _switch(key: Key, signer: str, domain: str, outside: Outside) -> None:
 
     The guards have asked before; but the run that was told yes may have died, and this be another one.
     """
+    pem = private_half(key, outside)
+    ours = key.record.encode()
+    for name in outside.plan.names(key.selector):
+        for server, texts in outside.resolver.authoritative(name).items():
+            found = compare(texts, ours)
+            if not found.is_ours:
+                raise UnsafeChangeError("authoritative", f"{server} for {name}: {found.detail} ({found.outcome})")
+    wanted = SigningKey(Domain(domain), Selector(key.selector), key.algorithm.value, pem)
+    _signer(signer, outside).use(wanted)
+
+
+def private_half(key: Key, outside: Outside) -> bytes:
+    """
+    Give the private half of a key, as PEM, when it is the one that the key's record is of.
+
+    Raises:
+        DmarcopsError: It is not kept, is another one, or cannot be loaded.
+    """
     pem = outside.keystore.load(key.reference) if key.reference else None
     if pem is None:
         raise EdgeError(
@@ -184,13 +202,7 @@ def _switch(key: Key, signer: str, domain: str, outside: Outside) -> None:
         raise UnsafeChangeError(
             "key-differs", f"the key that is kept as {key.reference} is not the one that {key.name} publishes"
         )
-    for name in outside.plan.names(key.selector):
-        for server, texts in outside.resolver.authoritative(name).items():
-            found = compare(texts, ours)
-            if not found.is_ours:
-                raise UnsafeChangeError("authoritative", f"{server} for {name}: {found.detail} ({found.outcome})")
-    wanted = SigningKey(Domain(domain), Selector(key.selector), key.algorithm.value, pem)
-    _signer(signer, outside).use(wanted)
+    return pem
 
 
 def _signer(name: str, outside: Outside) -> Signer:

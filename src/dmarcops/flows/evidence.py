@@ -144,6 +144,16 @@ def signed_at(header: Header, domain: str, selector: str) -> datetime | None:
     return _moment(max(times)) if times else _date(header)
 
 
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """Says of every name that the record that we hold is there."""
+
+    record: bytes
+
+    def txt(self, _name: str, /) -> tuple[bytes, ...]:
+        return (self.record,)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MailWitness:
     """
@@ -167,7 +177,7 @@ class MailWitness:
         since = {key.selector: max(key.activated or key.since, now - _LOOKED_BACK) - SLACK for key in keys}
         for mail in mails(self.mailboxes, min(since.values(), default=now), problems):
             for key, domain, moment in self._signed(mail, keys):
-                if moment < since[key.selector]:
+                if moment < since[key.selector] or not self._may_be_ours(mail, domain, key):
                     continue
                 last[key.selector] = max(moment, last.get(key.selector, moment))
                 if key.stage in _JUDGED:
@@ -183,6 +193,18 @@ class MailWitness:
                 moment = signed_at(mail.header, domain, key.selector)
                 if moment is not None:
                     yield key, domain, moment
+
+    def _may_be_ours(self, mail: Mail, domain: str, key: Key) -> bool:
+        """
+        Tell whether a signature by a key that is replaced may have been made with it: anybody can write its names.
+
+        It is held against the record that we hold, not that of DNS: a record that is broken there for a while says
+        nothing of who signed.
+        """
+        if self.dns is None or key.stage in _JUDGED or not key.record:
+            return True
+        own = check_signature(mail.octets, domain=domain, selector=key.selector, resolver=_Held(key.record.encode()))
+        return own is not OwnCheck.FAIL
 
     def _verdict(
         self, key: Key, found: Mapping[tuple[str, str], Sequence[MessageEvidence]], problems: list[DmarcopsError]

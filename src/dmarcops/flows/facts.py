@@ -4,15 +4,17 @@ The facts of a tick: asked of DNS, of the signers, of mail that was received and
 What cannot be asked is absent, which counts as unknown, and is told as a problem.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from dmarcops.dkim.lifecycle import Facts, Key, Signing, Stage
 from dmarcops.dkim.record import Algorithm
 from dmarcops.dkim.rotation import names_to_ask, names_to_resolve
-from dmarcops.errors import DmarcopsError, DnsError
+from dmarcops.errors import DmarcopsError, DnsError, UnsafeChangeError
+from dmarcops.flows.effects import private_half
 from dmarcops.flows.outside import Outside
+from dmarcops.ports import Foreseeing
 from dmarcops.report.model import Domain
 
 _WITNESSED = frozenset((Stage.ACTIVE, Stage.VERIFIED, Stage.RETIRING))
@@ -43,6 +45,58 @@ def gather(
         facts = replace(facts, evidence=testimony.verdicts, last_signed=testimony.last_signed)
         looking.problems += testimony.problems
     return replace(facts, unanswered=looking.unanswered), tuple(looking.problems)
+
+
+def look_at_switched(
+    before: Sequence[Key], after: Sequence[Key], outside: Outside, facts: Facts
+) -> tuple[Facts, tuple[DmarcopsError, ...]]:
+    """
+    Look at what only matters to a switch, of the keys that are to be switched to: no other is loaded.
+
+    Args:
+        before: The keys as they are saved.
+        after: The keys as the law would have them.
+        outside: What is asked.
+        facts: All other facts.
+
+    Returns:
+        The facts with what stands against it, if anything does, and the same as errors.
+    """
+    signing = {key.selector for key in before if key.is_signing}
+    unusable: dict[str, str] = {}
+    refusing: dict[str, str] = {}
+    problems: list[DmarcopsError] = []
+    for key in after:
+        if key.stage is not Stage.ACTIVE or key.selector in signing:
+            continue
+        try:
+            private_half(key, outside)
+        except DmarcopsError as error:
+            unusable[key.selector] = _told(error)
+            problems.append(error)
+            continue
+        refusals = list(_refusals(key, outside))
+        if refusals:
+            refusing[key.selector] = "; ".join(map(_told, refusals))
+            problems += refusals
+    return replace(facts, unusable=unusable, refusing=refusing), tuple(problems)
+
+
+def _refusals(key: Key, outside: Outside) -> Iterator[DmarcopsError]:
+    """Give what each signer would refuse the switch for, if it can tell."""
+    for name, domain in outside.plan.places:
+        signer = outside.signers[name]
+        if not isinstance(signer, Foreseeing):
+            continue
+        found = signer.foresee(Domain(domain), key.algorithm.value)
+        hint = "; ".join(finding.text for finding in found if finding.kind == "hint")
+        for finding in found:
+            if finding.kind == "problem":
+                yield UnsafeChangeError("refusal", f"{name} cannot be switched for {domain}: {finding.text}", hint=hint)
+
+
+def _told(error: DmarcopsError) -> str:
+    return f"{error} ({error.hint})" if error.hint else str(error)
 
 
 class _Looking:

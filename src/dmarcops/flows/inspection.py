@@ -13,7 +13,7 @@ from dmarcops.flows.outside import Outside
 from dmarcops.flows.records import answers_for
 from dmarcops.policy.lint import Severity, lint_texts
 from dmarcops.policy.record import dmarc_records
-from dmarcops.ports import DnsProvider, Finding, Foreseeing, KeyStore, Resolver, ZoneCheckable
+from dmarcops.ports import DnsProvider, FileKeeping, Finding, Foreseeing, KeyStore, Resolver, Signer, ZoneCheckable
 from dmarcops.report.model import Domain, Selector
 from dmarcops.store.concerns import Remembered
 
@@ -100,6 +100,7 @@ def check_domain(
     known = {key.selector: key for key in keys}
     for name, of in outside.plan.places:
         signer = outside.signers[name]
+        yield from _lost_files(signer, Domain(of))
         for algorithm in outside.plan.algorithms:
             yield from _signing(
                 f"{name} signs mail of {of}", partial(signer.current, Domain(of), algorithm.value), known
@@ -192,6 +193,20 @@ def _private_half(key: Key, keystore: KeyStore) -> Iterator[Finding]:
         yield Finding("hint", f"restore the right one from a backup{_way_out(key)}")
     else:
         yield Finding("ok", f"the private half of {key.selector} is kept, and fits its record")
+
+
+def _lost_files(signer: Signer, domain: Domain) -> Iterator[Finding]:
+    if not isinstance(signer, FileKeeping):
+        return
+    try:
+        lost = signer.lost(domain)
+    except DmarcopsError as error:
+        yield from problem(error)
+        return
+    for file in lost:
+        yield Finding("problem", f"the key file {file.path} is named, and is not there: mail is not signed")
+        way = "`dmarcops rotate` writes it again from the key store" if file.is_ours else "put it back from a backup"
+        yield Finding("hint", way)
 
 
 def _way_out(key: Key) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 
 from dmarcops.dkim.domain_name import a_labels
 from dmarcops.dkim.lifecycle import (
@@ -30,10 +31,11 @@ from dmarcops.dkim.lifecycle import (
 from dmarcops.dkim.record import Algorithm
 from dmarcops.dkim.rotation import done, step
 from dmarcops.dkim.selectors import fresh_selector
-from dmarcops.errors import DmarcopsError, ForeignRecordError, Refused
+from dmarcops.errors import DmarcopsError, ForeignRecordError, Refused, SignerError
 from dmarcops.flows.concerns import SUBJECT, concern, failure, failures
 from dmarcops.flows.effects import DnsEffect, Done, Outcome, Waiting, carry_out, change_dns
-from dmarcops.flows.facts import gather
+from dmarcops.flows.facts import gather, look_at_switched
+from dmarcops.flows.key_files import lost_files, write_again
 from dmarcops.flows.outside import Outside
 from dmarcops.store import audit, keys, policies
 from dmarcops.store.concerns import Concern, load, save
@@ -84,6 +86,11 @@ class _Session:
 
     def tell(self, kind: str, selector: str, text: str, *, is_event: bool = False) -> None:
         self.notices.append(concern(self.domain, kind, selector, text, is_event=is_event))
+
+    def fail(self, selector: str, error: DmarcopsError) -> None:
+        """Tell that something failed with a key."""
+        self.problems.append(error)
+        self.notices.append(failure(self.domain, selector, error))
 
     @contextmanager
     def guarded(self) -> Iterator[None]:
@@ -146,6 +153,8 @@ class Rotation:
         session = _Session(outside, orders or _NO_ORDERS, keys.DomainKeys(domain=outside.plan.domain))
         with session.guarded():
             session.known = keys.load(self.store, session.domain)
+            for lost in lost_files(session.known.keys, session.outside):
+                session.fail(lost.key.selector, SignerError(str(lost), hint="without --dry-run it is written again"))
             result, _, _ = self._asked(session)
             session.reasons = result.reasons
         return session.ticked()
@@ -175,6 +184,7 @@ class Rotation:
         if session.is_over:
             return
         with session.guarded():
+            self._write_lost_files(session)
             result, facts, now = self._asked(session)
             session.reasons, session.evidence = result.reasons, facts.evidence
             moves = [
@@ -186,6 +196,22 @@ class Rotation:
             ]
             ordered = _ordered_events(session, self.who)
             session.known = keys.save(self.store, session.known, result.keys, now, events=[*ordered, *moves])
+
+    def _write_lost_files(self, session: _Session) -> None:
+        """Write the key files again that are gone: what signs is not moved, so the law is not asked."""
+        for lost in lost_files(session.known.keys, session.outside):
+            selector = lost.key.selector
+            try:
+                write_again(lost, session.outside)
+            except SignerError as error:
+                session.fail(selector, error)
+                continue
+            now = self.clock()
+            detail = f"{lost.signer}: {lost.file.path}"
+            event = audit.Event(domain=session.domain, who=self.who, action="dkim-file", detail=detail)
+            session.known = keys.save(self.store, session.known, session.known.keys, now, events=[event])
+            told = f"{lost}; it was written again from the key store at {now:%Y-%m-%d %H:%M}Z"
+            session.tell("key-file", selector, told, is_event=True)
 
     def _asked(self, session: _Session) -> tuple[Step, Facts, datetime]:
         """Ask for all facts, and the law what they allow."""
@@ -202,13 +228,21 @@ class Rotation:
                 for hold in held
                 if hold.what == "dkim"
             ),
+            missed=self._missed(session),
             last_run=session.known.last_run,
         )
         facts, problems = gather(session.known.keys, session.outside, known, now)
         session.problems += problems
         fresh = self._fresh(session, reports, now)
         try:
-            result = step(session.known.keys, facts, session.outside.plan, now, fresh=fresh, orders=session.orders)
+            ask = partial(
+                step, session.known.keys, plan=session.outside.plan, now=now, fresh=fresh, orders=session.orders
+            )
+            result = ask(facts)
+            facts, problems = look_at_switched(session.known.keys, result.keys, session.outside, facts)
+            if problems:
+                session.problems += problems
+                result = ask(facts)
         except Refused as refusal:
             # Who gives an order is told at once.
             if session.orders == _NO_ORDERS:
@@ -217,6 +251,15 @@ class Rotation:
         _tell_of(result, session)
         _tell_unknown(reports, session, now)
         return result, facts, now
+
+    def _missed(self, session: _Session) -> frozenset[str]:
+        """Name the keys whose record is told to be wrong, until every server has it again."""
+        if not any(key.stage is Stage.PUBLISHED and key.seen is None for key in session.known.keys):
+            return frozenset()
+        told = load(self.store, SUBJECT, session.domain)
+        return frozenset(
+            each.concern.selector for each in told if each.concern.kind == "wrong-record" and each.ended_at is None
+        )
 
     def _fresh(self, session: _Session, reports: Reported, now: datetime) -> dict[Algorithm, str]:
         """Name a selector for each algorithm that has never been used, nor by anybody else."""

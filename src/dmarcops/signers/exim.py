@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 
 from dmarcops.errors import UnsafeChangeError
-from dmarcops.ports import Finding, SigningKey
+from dmarcops.ports import Finding, LostFile, SigningKey
 from dmarcops.report.model import Domain, Selector
 from dmarcops.signers import block
 from dmarcops.signers.files import PlainPath, read
@@ -60,6 +60,10 @@ class Adapter:
     def forget(self, domain: Domain, selector: Selector) -> None:
         """Delete the key file of a selector."""
         self._switch.forget(domain, selector)
+
+    def lost(self, domain: Domain) -> Sequence[LostFile]:
+        """Give the key files that are named for the domain, and are not there."""
+        return self._switch.lost(domain, self._entries(domain, read(self._config.config)))
 
     def _reload(self) -> None:
         if self._config.reload:

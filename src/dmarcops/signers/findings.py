@@ -39,42 +39,24 @@ def of_files(
     return findings
 
 
-def foreseen(changes: Callable[[], Sequence[Change]], files: Callable[[], Iterable[Path]] = tuple) -> list[Finding]:
+def foreseen(changes: Callable[[], Sequence[Change]]) -> list[Finding]:
     """
-    Tell what would stop a switch, and which key files are not there that the configuration names.
+    Tell what would stop a switch.
 
     Args:
         changes: Gives the changes of a switch; they are made in memory only.
-        files: Gives the key files that it names for the domain.
     """
 
     def attempt() -> None:
         for change in changes():
             change.edit(read(change.path))
 
-    findings = [finding for finding in tried(attempt, "") if finding.kind != "ok"]
-    named: list[Path] = []
-    findings += [finding for finding in tried(lambda: named.extend(files()), "") if finding.kind != "ok"]
-    for path in dict.fromkeys(named):
-        if _is_missing(path):
-            findings.append(Finding("problem", f"the key file {path} is named, and is not there: mail is not signed"))
-            findings.append(Finding("hint", "put it back from the key store, or from a backup"))
-    return list(dict.fromkeys(findings))
+    return [finding for finding in tried(attempt, "") if finding.kind != "ok"]
 
 
 def stand_in(domain: Domain, algorithm: str) -> SigningKey:
     """Give a key for `foreseen`, of which only the names count."""
     return SigningKey(domain, Selector("next"), algorithm, b"")
-
-
-def _is_missing(path: Path) -> bool:
-    try:
-        path.stat()
-    except FileNotFoundError:
-        return True
-    except OSError:
-        return False
-    return False
 
 
 def of_keys(settings: KeyFiles) -> list[Finding]:

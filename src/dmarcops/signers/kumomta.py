@@ -14,17 +14,18 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import Literal
 
 from dmarcops.errors import SignerError, UnsafeChangeError
-from dmarcops.ports import Finding, SigningKey
+from dmarcops.ports import Finding, LostFile, SigningKey
 from dmarcops.report.model import Domain, Selector
 from dmarcops.signers import block
 from dmarcops.signers.files import PlainPath, read
 from dmarcops.signers.findings import foreseen, of_files, stand_in
 from dmarcops.signers.keys import check
 from dmarcops.signers.reload import run
-from dmarcops.signers.switch import Change, FileSettings, Switch, only
+from dmarcops.signers.switch import Change, Entry, FileSettings, Switch, only
 
 _ALGO = {"rsa": "sha256", "ed25519": "ed25519"}
 
@@ -70,6 +71,10 @@ class Adapter:
         """Delete the key file of a selector."""
         self._switch.forget(domain, selector)
 
+    def lost(self, domain: Domain) -> Sequence[LostFile]:
+        """Give the key files that are named for the domain, and are not there."""
+        return self._switch.lost(domain, self._entries(domain))
+
     def _reload(self) -> None:
         if self._config.reload:
             run(self._config.reload, timeout=self._config.timeout)
@@ -98,9 +103,17 @@ class Adapter:
         raise UnsafeChangeError("block", reason, hint="move the block to the top of the file")
 
     def _named(self, domain: Domain) -> Sequence[Selector]:
-        section = _domains(read(self._config.config), str(self._config.config)).get(domain)
-        selector = section.get("selector") if isinstance(section, Mapping) else None
+        selector = self._section(domain).get("selector")
         return [Selector(selector)] if isinstance(selector, str) else []
+
+    def _entries(self, domain: Domain) -> list[Entry]:
+        """Give selector and key file of a domain; the key may stand elsewhere than in a file."""
+        file = self._section(domain).get("filename")
+        return [(selector, Path(file)) for selector in self._named(domain) if isinstance(file, str)]
+
+    def _section(self, domain: Domain) -> Mapping[str, object]:
+        section = _domains(read(self._config.config), str(self._config.config)).get(domain)
+        return section if isinstance(section, Mapping) else {}
 
 
 def _domains(data: bytes, name: str) -> Mapping[str, object]:

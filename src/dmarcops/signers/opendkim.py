@@ -18,7 +18,7 @@ from typing import Literal, Self
 
 from pydantic import model_validator
 
-from dmarcops.ports import Finding, SigningKey
+from dmarcops.ports import Finding, LostFile, SigningKey
 from dmarcops.report.model import Domain, Selector
 from dmarcops.signers import block
 from dmarcops.signers.block import Line, Place
@@ -26,7 +26,7 @@ from dmarcops.signers.files import PlainPath, check_directories, read
 from dmarcops.signers.findings import foreseen, of_files, stand_in, tried
 from dmarcops.signers.keys import check
 from dmarcops.signers.reload import Command, run, signal_process
-from dmarcops.signers.switch import Change, FileSettings, Switch, only
+from dmarcops.signers.switch import Change, Entry, FileSettings, Switch, only
 
 _FIELDS = 2
 
@@ -92,11 +92,15 @@ class Adapter:
 
     def foresee(self, domain: Domain, algorithm: str) -> Sequence[Finding]:
         """Tell what would stop a switch of the domain, for `doctor`."""
-        return foreseen(partial(self._edits, stand_in(domain, algorithm)), partial(self._files, domain))
+        return foreseen(partial(self._edits, stand_in(domain, algorithm)))
 
     def forget(self, domain: Domain, selector: Selector) -> None:
         """Delete the key file of a selector."""
         self._switch.forget(domain, selector)
+
+    def lost(self, domain: Domain) -> Sequence[LostFile]:
+        """Give the key files that are named for the domain, and are not there."""
+        return self._switch.lost(domain, self._entries(domain))
 
     def _reload(self) -> None:
         if self._config.pid_file is not None:
@@ -157,9 +161,9 @@ class Adapter:
     def _named(self, domain: Domain) -> Sequence[Selector]:
         return [Selector(selector) for _, selector, _ in self._keys(domain)]
 
-    def _files(self, domain: Domain) -> Iterator[Path]:
-        """Give the key files of a domain; a row may hold a key itself."""
-        return (Path(value) for _, _, value in self._keys(domain) if value.startswith("/"))
+    def _entries(self, domain: Domain) -> Iterator[Entry]:
+        """Give selectors and key files of a domain; a row may hold a key itself."""
+        return ((Selector(selector), Path(value)) for _, selector, value in self._keys(domain) if value.startswith("/"))
 
     def _keys(self, domain: Domain) -> Iterator[list[str]]:
         """Give domain, selector and key of each row of the KeyTable that is of a domain."""

@@ -10,14 +10,14 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-from dmarcops.ports import Finding, SigningKey
+from dmarcops.ports import Finding, LostFile, SigningKey
 from dmarcops.report.model import Domain, Selector
 from dmarcops.signers import block
 from dmarcops.signers.files import PlainPath, read
 from dmarcops.signers.findings import foreseen, of_files
 from dmarcops.signers.keys import check
 from dmarcops.signers.reload import Command, run
-from dmarcops.signers.switch import Change, FileSettings, Switch, only
+from dmarcops.signers.switch import Change, Entry, FileSettings, Switch, only
 
 _DIRECTIVE = re.compile(r"\s*domain-key\s+(.*)", re.IGNORECASE)
 _ANY = "*"
@@ -62,11 +62,15 @@ class Adapter:
     def foresee(self, domain: Domain, algorithm: str) -> Sequence[Finding]:
         """Tell what would stop a switch of the domain, for `doctor`."""
         changes = partial(self._changes, domain, f"domain-key next,{domain},/next")
-        return foreseen(changes, partial(self._files, domain)) if algorithm in self.algorithms else []
+        return foreseen(changes) if algorithm in self.algorithms else []
 
     def forget(self, domain: Domain, selector: Selector) -> None:
         """Delete the key file of a selector."""
         self._switch.forget(domain, selector)
+
+    def lost(self, domain: Domain) -> Sequence[LostFile]:
+        """Give the key files that are named for the domain, and are not there."""
+        return self._switch.lost(domain, self._entries(domain))
 
     def _changes(self, domain: Domain, line: str) -> Sequence[Change]:
         for other in self._config.others:
@@ -83,8 +87,8 @@ class Adapter:
     def _named(self, domain: Domain) -> Sequence[Selector]:
         return [Selector(selector) for selector, _, _ in self._keys(domain)]
 
-    def _files(self, domain: Domain) -> Iterator[Path]:
-        return (Path(file) for _, _, file in self._keys(domain) if file.startswith("/"))
+    def _entries(self, domain: Domain) -> Iterator[Entry]:
+        return ((Selector(selector), Path(file)) for selector, _, file in self._keys(domain) if file.startswith("/"))
 
     def _keys(self, domain: Domain) -> Iterator[list[str]]:
         """Give selector, domain and file of each `domain-key` line of a domain."""

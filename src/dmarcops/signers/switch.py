@@ -6,12 +6,12 @@ When a step fails, what was renamed is renamed back and the MTA reloaded once mo
 steps is gone on with by the next: each step is done again, and does no harm.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from dmarcops.errors import SignerError, UnsafeChangeError
-from dmarcops.ports import SigningKey
+from dmarcops.ports import LostFile, SigningKey
 from dmarcops.quantities import parse_duration
 from dmarcops.report.model import Domain, Selector
 from dmarcops.settings import Duration
@@ -106,6 +106,20 @@ class Switch:
                 raise UnsafeChangeError("key-in-use", f"{self.lock} names {selector} for {domain}")
             remove_key(self.settings, domain, selector)
 
+    def lost(self, domain: Domain, entries: Iterable["Entry"]) -> list[LostFile]:
+        """
+        Give the key files that are not there, of those that the configuration names for a domain.
+
+        Args:
+            domain: The domain.
+            entries: What it names.
+        """
+        return [
+            LostFile(selector, str(path), path == self.settings.path(domain, selector))
+            for selector, path in dict.fromkeys(entries)
+            if _is_missing(path)
+        ]
+
     def _check(self, key: SigningKey) -> None:
         if self.settings.check:
             values = {
@@ -172,6 +186,16 @@ def of_algorithm(entries: Sequence[Entry], algorithm: str) -> list[Selector]:
 
 def _is_replaced(entry: Entry, key: SigningKey) -> bool:
     return entry[0] == key.selector or _algorithm(*entry) == key.algorithm
+
+
+def _is_missing(path: Path) -> bool:
+    try:
+        path.stat()
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def _algorithm(selector: Selector, path: Path) -> str:
