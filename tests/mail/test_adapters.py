@@ -14,7 +14,7 @@ NOWHERE = Path("/nowhere/at/all")
 def sources(folder: Path) -> list[MailSource]:
     return [
         maildir.Adapter("a", maildir.Config(path=NOWHERE), folder),
-        mbox.Adapter("a", mbox.Config(path=NOWHERE, archive=NOWHERE), folder),
+        mbox.Adapter("a", mbox.Config(path=NOWHERE, archive=NOWHERE / "archive"), folder),
         pop3.Adapter("a", pop3.Config.model_validate(POP3), folder),
         s3.Adapter("a", s3.Config(bucket="b", profile="none"), folder),
         sqs.Adapter("a", sqs.Config(bucket="b", queue_url="https://sqs.invalid/q", profile="none"), folder),
