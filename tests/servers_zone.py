@@ -13,13 +13,16 @@ import dns.rrset
 from dmarcops.dns.txt import DECIMAL, format_txt
 from servers_dns import serve_dns
 
-_CONFIG = """
+BY_HAND = """
 [dns.hand]
 kind = "manual"
 [resolver]
 recursive = ["127.0.0.1:{port}"]
 [resolver.authoritative]
 "{domain}" = ["127.0.0.1:{port}"]
+"""
+"""Of a configuration: a zone that is written by hand, and served at a port."""
+_ROTATED = """
 [signers.own]
 kind = "command"
 command = ["{folder}/own"]
@@ -68,5 +71,5 @@ def rotated_by_hand(folder: Path, zone: Zone, script: str, *, domain: str = "exa
     (folder / "own").chmod(0o755)
     (folder / "signer").mkdir(mode=0o700)
     with serve_dns(zone.respond) as port:
-        (folder / "dmarcops.toml").write_text(_CONFIG.format(folder=folder, port=port, domain=domain))
+        (folder / "dmarcops.toml").write_text((BY_HAND + _ROTATED).format(folder=folder, port=port, domain=domain))
         yield

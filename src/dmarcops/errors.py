@@ -40,6 +40,11 @@ class DmarcopsError(Exception):
         super().__init__(message)
         self.hint = hint
 
+    @property
+    def told(self) -> str:
+        """What happened and what to do about it, in one line."""
+        return f"{self} ({self.hint})" if self.hint else str(self)
+
 
 class ConfigError(DmarcopsError):
     """A usage or configuration error: the call cannot work as it was given."""

@@ -41,6 +41,12 @@ class Finding(NamedTuple):
     text: str
 
 
+def problem(error: DmarcopsError) -> tuple[Finding, ...]:
+    """Give an error as findings: what is wrong, and what to do about it if that is known."""
+    hint = (Finding("hint", error.hint),) if error.hint else ()
+    return (Finding("problem", str(error)), *hint)
+
+
 class Handling(StrEnum):
     """What is to become of a message that is committed to the store and its ledger."""
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,9 @@ from dmarcops.check.findings import Area, Code
 from dmarcops.dkim.record import Record, format_record
 from dmarcops.flows.check import Known
 from dmarcops.policy.lint import Severity
+
+S1 = Selector(name="s1")
+KEY = Record(public_key=public_key(2048))
 
 
 @dataclass
@@ -28,13 +31,12 @@ def spf(*terms: str, **lines: str) -> Case:
     return Case({"spf": f"@ {txt(' '.join(('v=spf1', *terms)))}", **lines})
 
 
-def dkim(record: str, **selector: object) -> Case:
-    known = Known(selectors=(Selector(name="s1", **selector),))  # type: ignore[arg-type]
-    return Case({"dkim": f"s1._domainkey {txt(record)}" if record else ""}, known)
+def dkim(record: str, selector: Selector = S1) -> Case:
+    return Case({"dkim": f"s1._domainkey {txt(record)}" if record else ""}, Known(selectors=(selector,)))
 
 
-def key(bits: int = 2048, **tags: object) -> str:
-    return format_record(Record(public_key=public_key(bits), **tags)).decode()  # type: ignore[arg-type]
+def key(record: Record = KEY) -> str:
+    return format_record(record).decode()
 
 
 def dmarc(*tags: str, **lines: str) -> Case:
@@ -71,19 +73,19 @@ CASES: Mapping[Code, Case] = {
     Code.SPF_MACRO: spf("exists:%{i}.example.test", "-all"),
     Code.DKIM_NONE_KNOWN: Case(known=Known()),
     Code.DKIM_MISSING: dkim(""),
-    Code.DKIM_GONE: dkim("", is_wanted=False),
+    Code.DKIM_GONE: dkim("", replace(S1, is_wanted=False)),
     Code.DKIM_MULTIPLE: Case({"more": f"s1._domainkey {txt(key())}"}),
     Code.DKIM_SYNTAX: dkim("v=DKIM1; p=?"),
     Code.DKIM_VERSION: dkim("v=DKIM2; p="),
-    Code.DKIM_SERVICE: dkim(key(services=("other",))),
-    Code.DKIM_HASH: dkim(key(hashes=("sha1",))),
-    Code.DKIM_TYPE: dkim(key(key_type="other")),
+    Code.DKIM_SERVICE: dkim(key(replace(KEY, services=("other",)))),
+    Code.DKIM_HASH: dkim(key(replace(KEY, hashes=("sha1",)))),
+    Code.DKIM_TYPE: dkim(key(replace(KEY, key_type="other"))),
     Code.DKIM_REVOKED: dkim("v=DKIM1; p="),
-    Code.DKIM_REVOKED_OURS: dkim("v=DKIM1; p=", ours=OURS),
+    Code.DKIM_REVOKED_OURS: dkim("v=DKIM1; p=", replace(S1, ours=OURS)),
     Code.DKIM_WEAK: dkim(f"v=DKIM1; p={WEAK_KEY}"),
-    Code.DKIM_SHORT: dkim(key(1024)),
-    Code.DKIM_MISMATCH: dkim(key(), ours=OURS),
-    Code.DKIM_TESTING: dkim(key(flags=("y",))),
+    Code.DKIM_SHORT: dkim(key(Record(public_key=public_key(1024)))),
+    Code.DKIM_MISMATCH: dkim(key(), replace(S1, ours=OURS)),
+    Code.DKIM_TESTING: dkim(key(replace(KEY, flags=("y",)))),
     Code.DMARC_MISSING: Case({"dmarc": "", "bimi": ""}),
     Code.DMARC_NONE: dmarc("p=none", "rua=mailto:x@example.test"),
     Code.DMARC_DIFFERENCE: dmarc("adkim=s"),

@@ -15,7 +15,7 @@ from dmarcops.store.engine import Store
 from dmarcops.store.reports import record
 from program import Ended, Program, alone_in
 from servers_dns import serve_dns
-from servers_zone import Zone
+from servers_zone import BY_HAND, Zone
 from signing_keys import pem
 
 DOMAIN = "example.com"
@@ -23,13 +23,9 @@ NAME = f"_dmarc.{DOMAIN}"
 NONE = b"v=DMARC1; p=none; rua=mailto:dmarc@example.com"
 QUARANTINE = b"v=DMARC1; p=quarantine; np=reject; rua=mailto:dmarc@example.com"
 URL = "sqlite:///store.db"
-CONFIG = """
-[dns.hand]
-kind = "manual"
-[resolver]
-recursive = ["127.0.0.1:{port}"]
-[resolver.authoritative]
-"{domain}" = ["127.0.0.1:{port}"]
+CONFIG = (
+    BY_HAND
+    + """
 [domains."{domain}"]
 dns = "hand"
 [domains."{domain}".policy]
@@ -40,6 +36,7 @@ schedule = [
 ]
 gates = {{ min_messages = 100, min_days = 7 }}
 """
+)
 
 
 @pytest.fixture

@@ -93,7 +93,7 @@ def _of_parts(parts: "Parts") -> Iterator[tuple[str, Finding]]:
 
 def _named(part: str, look: Callable[[], Iterable[Finding]]) -> Iterator[tuple[str, Finding]]:
     """Give what is found with the name of the part, an error that nobody expected there too."""
-    from dmarcops.flows.doctor import problem
+    from dmarcops.ports import problem
 
     try:
         yield from ((part, found) for found in look())
@@ -150,7 +150,7 @@ def _notify(settings: config.Config) -> "Checkable":
 def _tried_out(settings: config.Config) -> Iterator[Finding]:
     """Send a test message."""
     from dmarcops import wiring
-    from dmarcops.flows.doctor import problem
+    from dmarcops.ports import problem
 
     try:
         notifier, _ = wiring.notifier(settings)

@@ -231,7 +231,7 @@ def _keep_watch(settings: config.Config, store: "Store", names: tuple[str, ...])
 def _tell(polled: "Polled") -> None:
     """Say in one line what a look into a mailbox did."""
     if polled.error is not None:
-        _LOG.warning("%s: %s", polled.name, _with_hint(polled.error))
+        _LOG.warning("%s: %s", polled.name, polled.error.told)
     totals = polled.totals
     if totals.messages:
         _LOG.info(
@@ -243,10 +243,6 @@ def _tell(polled: "Polled") -> None:
             totals.conflict,
             totals.rejected + totals.not_a_report + totals.retry,
         )
-
-
-def _with_hint(error: DmarcopsError) -> str:
-    return f"{error} ({error.hint})" if error.hint else str(error)
 
 
 def _by_mailbox(polled: "list[Polled]") -> dict[str, dict[str, Any]]:

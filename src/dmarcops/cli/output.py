@@ -63,6 +63,12 @@ def show(names: Sequence[str], rows: Iterable[Sequence[object]], form: Format) -
             write_csv(names, rows, stream)
 
 
+def say_done(domain: str, text: str) -> None:
+    """Print in a line what was done with a domain."""
+    with standard_output() as stream:
+        stream.write(visible(f"{domain}: {text}") + "\n")
+
+
 def write_csv(names: Sequence[str], rows: Iterable[Sequence[object]], stream: TextIO) -> None:
     """
     Write `rows` as CSV with a head line, one line a row (RFC 4180, lines end as Unix lines do).

@@ -10,11 +10,10 @@ import typer
 
 from dmarcops.cli.export import replacing
 from dmarcops.cli.options import FormatOption, invocation_of, opened_store
-from dmarcops.cli.output import Format, show, standard_output
+from dmarcops.cli.output import Format, say_done, show, standard_output
 from dmarcops.cli.rotate import parts_of, raise_for
 from dmarcops.cli.telling import tell_concerns
 from dmarcops.errors import ConfigError, DmarcopsError, NotEnoughEvidence, StoreError
-from dmarcops.neutralise import visible
 
 if TYPE_CHECKING:
     from dmarcops.flows.advance import Stepped
@@ -199,7 +198,7 @@ def hold(
         for each in _governed_all(_parts(context, store), domains):
             wanted = keys.Hold(domain=each.domain, what="policy", reason=reason, who=user(), at=now, until=end)
             keys.hold(store, wanted)
-            _say(each.domain, _held(end, reason))
+            say_done(each.domain, _held(end, reason))
 
 
 @policy_app.command()
@@ -211,7 +210,7 @@ def resume(context: typer.Context, domains: _Named, *, reason: _Reason = "") -> 
         parts = _parts(context, store)
         for each in _governed_all(parts, domains):
             done = resume_policy(parts.policies(), each, _word("", reason))
-            _say(each.domain, "; ".join(done) or "nothing to resume: no hold, and no record of somebody else")
+            say_done(each.domain, "; ".join(done) or "nothing to resume: no hold, and no record of somebody else")
 
 
 @policy_app.command()
@@ -318,12 +317,6 @@ def _moment(text: str) -> datetime:
 def _held(end: datetime | None, reason: str) -> str:
     until = f"{end.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if end is not None else "it is resumed"
     return f"held until {until}" + (f": {reason}" if reason else "")
-
-
-def _say(domain: str, text: str) -> None:
-    """Say in a line what was done."""
-    with standard_output() as stream:
-        stream.write(visible(f"{domain}: {text}") + "\n")
 
 
 def _print_json(documents: Sequence[dict[str, Any]], asked: Sequence[str] | None) -> None:

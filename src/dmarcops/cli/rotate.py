@@ -13,7 +13,7 @@ import typer
 from dmarcops import config
 from dmarcops.cli.faults import fault_of
 from dmarcops.cli.options import FormatOption, invocation_of, opened_store
-from dmarcops.cli.output import Format, show, standard_output
+from dmarcops.cli.output import Format, say_done, show, standard_output
 from dmarcops.cli.telling import tell_concerns
 from dmarcops.errors import LOCK, ConfigError, DmarcopsError, Refused, StoreError
 from dmarcops.neutralise import visible
@@ -200,8 +200,7 @@ def _hold_or_resume(context: typer.Context, store: "Store", asked: Sequence[str]
             told = "the hold is over"
         else:
             told = "nothing to resume: its keys are not held"
-        with standard_output() as stream:
-            stream.write(visible(f"{name}: {told}") + "\n")
+        say_done(name, told)
 
 
 def _explain(drawing: DrawingOption) -> None:

@@ -42,7 +42,7 @@ def tell_by_notify(settings: config.Config, look: "Callable[[Notifier, NoticeSet
         for notice in look(*wiring.notifier(settings)):
             _LOG.info("told: %s", notice.title)
     except DmarcopsError as error:
-        _LOG.warning("nobody was notified: %s", f"{error} ({error.hint})" if error.hint else error)
+        _LOG.warning("nobody was notified: %s", error.told)
 
 
 def tell_concerns(settings: config.Config, store: "Store", subject: str, *, quiet: bool) -> None:

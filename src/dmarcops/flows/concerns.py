@@ -47,8 +47,7 @@ def concern(
 def failure(domain: str, selector: str, error: DmarcopsError) -> Concern:
     """Give the concern that something failed; what the outside or the store fails at may pass by itself."""
     is_transient = isinstance(error, StoreError) or (isinstance(error, EdgeError) and error.transient)
-    text = f"{error} ({error.hint})" if error.hint else str(error)
-    return concern(domain, "failed", selector, text, is_transient=is_transient)
+    return concern(domain, "failed", selector, error.told, is_transient=is_transient)
 
 
 def failures(domain: str, problems: Iterable[DmarcopsError], told: Collection[Concern]) -> Iterator[Concern]:

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from dmarcops.errors import DmarcopsError
-from dmarcops.ports import Checkable, Finding
+from dmarcops.ports import Checkable, Finding, problem
 from dmarcops.store.engine import Store
 from dmarcops.store.health import newest_moment, server_clock
 
@@ -48,13 +48,6 @@ def check_secrets(files: Iterable[tuple[str, Path]]) -> Iterator[Finding]:
             yield Finding("hint", f"every user of the machine can get at {file} ({key}): chmod o-rwx {file}")
         else:
             yield Finding("ok", f"{file} ({key}) is closed to other users")
-
-
-def problem(error: DmarcopsError) -> Iterator[Finding]:
-    """Give an error as findings."""
-    yield Finding("problem", str(error))
-    if error.hint:
-        yield Finding("hint", error.hint)
 
 
 def _check_clock(store: Store, now: datetime) -> Iterator[Finding]:

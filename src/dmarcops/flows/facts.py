@@ -72,12 +72,12 @@ def look_at_switched(
         try:
             private_half(key, outside)
         except DmarcopsError as error:
-            unusable[key.selector] = _told(error)
+            unusable[key.selector] = error.told
             problems.append(error)
             continue
         refusals = list(_refusals(key, outside))
         if refusals:
-            refusing[key.selector] = "; ".join(map(_told, refusals))
+            refusing[key.selector] = "; ".join(refusal.told for refusal in refusals)
             problems += refusals
     return replace(facts, unusable=unusable, refusing=refusing), tuple(problems)
 
@@ -93,10 +93,6 @@ def _refusals(key: Key, outside: Outside) -> Iterator[DmarcopsError]:
         for finding in found:
             if finding.kind == "problem":
                 yield UnsafeChangeError("refusal", f"{name} cannot be switched for {domain}: {finding.text}", hint=hint)
-
-
-def _told(error: DmarcopsError) -> str:
-    return f"{error} ({error.hint})" if error.hint else str(error)
 
 
 class _Looking:

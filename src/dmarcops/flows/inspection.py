@@ -8,12 +8,21 @@ from dmarcops.dkim.key import parse_key
 from dmarcops.dkim.lifecycle import UPCOMING, Key, Stage
 from dmarcops.dkim.record import compare, format_record
 from dmarcops.errors import DmarcopsError, EdgeError, ForeignRecordError
-from dmarcops.flows.doctor import problem
 from dmarcops.flows.outside import Outside
 from dmarcops.flows.records import answers_for
 from dmarcops.policy.lint import Severity, lint_texts
 from dmarcops.policy.record import dmarc_records
-from dmarcops.ports import DnsProvider, FileKeeping, Finding, Foreseeing, KeyStore, Resolver, Signer, ZoneCheckable
+from dmarcops.ports import (
+    DnsProvider,
+    FileKeeping,
+    Finding,
+    Foreseeing,
+    KeyStore,
+    Resolver,
+    Signer,
+    ZoneCheckable,
+    problem,
+)
 from dmarcops.report.model import Domain, Selector
 from dmarcops.store.concerns import Remembered
 

@@ -62,7 +62,7 @@ def concerns(stepped: Stepped, now: datetime) -> Iterator[Concern]:
     for problem in stepped.problems:
         if isinstance(problem, ForeignRecordError):
             title = f"somebody else changed the policy of {stepped.domain}"
-            yield _concern(stepped.domain, "foreign-record", title, _text(problem))
+            yield _concern(stepped.domain, "foreign-record", title, problem.told)
         elif not isinstance(problem, Refused):
             yield _failure(stepped.domain, problem)
 
@@ -104,7 +104,7 @@ def _unsigned(stepped: Stepped) -> Iterator[Concern]:
 def _failure(domain: str, error: DmarcopsError) -> Concern:
     is_transient = isinstance(error, StoreError) or (isinstance(error, EdgeError) and error.transient)
     title = f"something fails with the policy of {domain}"
-    return _concern(domain, "failed", title, _text(error), is_transient=is_transient)
+    return _concern(domain, "failed", title, error.told, is_transient=is_transient)
 
 
 def _concern(
@@ -119,10 +119,6 @@ def _concern(
         is_event=is_event,
         is_transient=is_transient,
     )
-
-
-def _text(error: DmarcopsError) -> str:
-    return f"{error} ({error.hint})" if error.hint else str(error)
 
 
 def _at(moment: datetime) -> str:

@@ -305,7 +305,7 @@ class Rotation:
             if isinstance(outcome, ForeignRecordError):
                 session.tell("foreign-record", key.selector, str(outcome))
             elif isinstance(outcome, Refused):
-                session.tell("stuck", key.selector, f"{outcome} ({outcome.hint})" if outcome.hint else str(outcome))
+                session.tell("stuck", key.selector, outcome.told)
             else:
                 session.notices.append(failure(session.domain, key.selector, outcome))
             return

@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from dmarcops.dkim.key import parse_key
 from dmarcops.errors import ConfigError, DmarcopsError, EdgeError
-from dmarcops.ports import Finding
+from dmarcops.ports import Finding, problem
 from dmarcops.settings import Settings
 
 ABSENT = ("invalid", "doctor")
@@ -124,8 +124,7 @@ def can_read(load: Callable[[], object], prefix: str) -> Sequence[Finding]:
     try:
         load()
     except DmarcopsError as error:
-        problem = Finding("problem", str(error))
-        return (problem, Finding("hint", error.hint)) if error.hint else (problem,)
+        return problem(error)
     return (Finding("ok", f"AWS lets us read below {prefix}"),)
 
 

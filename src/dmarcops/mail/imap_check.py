@@ -5,7 +5,7 @@ from functools import partial
 
 from dmarcops.errors import DmarcopsError, MailError
 from dmarcops.mail.imap_session import Session
-from dmarcops.ports import Finding
+from dmarcops.ports import Finding, problem
 
 _WANTED = {
     "MOVE": "mail is copied and then removed, which takes longer",
@@ -35,7 +35,7 @@ def check(
     try:
         session = connected()
     except DmarcopsError as error:
-        return tuple(_problem(error))
+        return tuple(problem(error))
     try:
         findings += _greeting(session)
         session.select(folder, read_only=read_only)
@@ -46,14 +46,10 @@ def check(
             if target:
                 findings += _writable(session, target)
     except MailError as error:
-        findings += _problem(error)
+        findings += problem(error)
     finally:
         session.close()
     return tuple(findings)
-
-
-def _problem(error: DmarcopsError) -> list[Finding]:
-    return [Finding("problem", str(error)), *([Finding("hint", error.hint)] if error.hint else [])]
 
 
 def _greeting(session: Session) -> list[Finding]:
@@ -69,7 +65,7 @@ def _greeting(session: Session) -> list[Finding]:
     return findings
 
 
-def _writable(session: Session, target: str) -> list[Finding]:
+def _writable(session: Session, target: str) -> Sequence[Finding]:
     """See whether mail can be put into a folder, which is made when it is missing."""
     try:
         folder = session.resolve(target)
@@ -79,5 +75,5 @@ def _writable(session: Session, target: str) -> list[Finding]:
             if "i" not in rights:  # RFC 4314 section 2.1: insert, needed by COPY
                 return [Finding("problem", f"folder {target}: the user may not put mail in (rights: {rights})")]
     except MailError as error:
-        return _problem(error)
+        return problem(error)
     return [Finding("ok", f"folder {target}: writable")]

@@ -17,7 +17,7 @@ from pydantic import Field, SecretStr, model_validator
 from dmarcops.errors import MailError
 from dmarcops.mail.oauth import is_loopback
 from dmarcops.mail.tls_port import PORT_OF_IMPLICIT, PORT_OF_STARTTLS, is_no_tls
-from dmarcops.ports import Finding
+from dmarcops.ports import Finding, problem
 from dmarcops.settings import Duration, Settings
 
 _PORTS = {"implicit": 465, "starttls": 587, "none": 25}
@@ -77,8 +77,7 @@ class SmtpSubmission:
             with self._told("does not let us in"), self._session() as session:
                 session.noop()
         except MailError as error:
-            problem = Finding("problem", str(error))
-            return (problem, Finding("hint", error.hint)) if error.hint else (problem,)
+            return problem(error)
         how = "without TLS" if self._config.tls == "none" else f"TLS ({self._config.tls})"
         who = f"as {self._config.username}" if self._config.username else "without a login"
         return (Finding("ok", f"{self._where}: {how}, {who}"),)

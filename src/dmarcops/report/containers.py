@@ -143,7 +143,7 @@ def _check_entry_count(source: Source, budget: Budget) -> None:
 def _open_zip(source: Source) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(source.file())
-    except NotImplementedError as error:
+    except NotImplementedError as error:  # zipfile's, of a kind of archive that it does not know
         raise UnpackError("unknown-container", f"unknown kind of zip: {error}", outcome="unsupported") from error
     except _DAMAGE as error:
         if b"PK\x05\x06" not in _tail(source):
@@ -191,7 +191,7 @@ class _ZipMember(Octets):
             if self._file is None:
                 self._file = self._archive.open(self._info)
             return self._file.read(min(size, CHUNK))
-        except NotImplementedError as error:
+        except NotImplementedError as error:  # zipfile's, of a compression that it does not know
             message = f"a zip member packed in an unknown way: {error}"
             raise UnpackError("unknown-container", message, outcome="unsupported") from error
         except _DAMAGE as error:

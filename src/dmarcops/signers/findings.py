@@ -11,7 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from dmarcops.errors import DmarcopsError
-from dmarcops.ports import Finding, SigningKey
+from dmarcops.ports import Finding, SigningKey, problem
 from dmarcops.report.model import Domain, Selector
 from dmarcops.signers.files import KeyFiles, read, see_key_directory
 from dmarcops.signers.reload import ENVIRONMENT, Command, run, signal_process
@@ -119,6 +119,5 @@ def tried(deed: Callable[[], object], done: str) -> Sequence[Finding]:
     try:
         deed()
     except DmarcopsError as error:
-        problem = Finding("problem", str(error))
-        return (problem, Finding("hint", error.hint)) if error.hint else (problem,)
+        return problem(error)
     return (Finding("ok", done),)

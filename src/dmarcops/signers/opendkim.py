@@ -91,7 +91,7 @@ class Adapter:
         return findings
 
     def foresee(self, domain: Domain, algorithm: str) -> Sequence[Finding]:
-        """Tell what would stop a switch of the domain, for `doctor`."""
+        """Tell what would stop a switch of the domain."""
         return foreseen(partial(self._edits, stand_in(domain, algorithm)))
 
     def forget(self, domain: Domain, selector: Selector) -> None:

@@ -60,7 +60,7 @@ class Adapter:
         return of_files(self._config, self._config.config)
 
     def foresee(self, domain: Domain, algorithm: str) -> Sequence[Finding]:
-        """Tell what would stop a switch of the domain, for `doctor`."""
+        """Tell what would stop a switch of the domain."""
         changes = partial(self._changes, domain, f"domain-key next,{domain},/next")
         return foreseen(changes) if algorithm in self.algorithms else []
 

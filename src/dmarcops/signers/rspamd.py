@@ -79,7 +79,7 @@ class Adapter:
         return of_files(self._config, self._config.config)
 
     def foresee(self, domain: Domain, algorithm: str) -> Sequence[Finding]:
-        """Tell what would stop a switch of the domain, for `doctor`."""
+        """Tell what would stop a switch of the domain."""
         return foreseen(partial(self._changes, stand_in(domain, algorithm)))
 
     def forget(self, domain: Domain, selector: Selector) -> None:
